@@ -77,6 +77,7 @@ struct io {
 	_Atomic uint64_t bytes_written;
 	_Atomic uint64_t bytes_read;
 	_Atomic uint64_t fsyncs;
+	_Atomic uint64_t temporary_files; /* numbers of io_write_file_atomic */
 };
 
 NODISCARD int io_posix_create(struct mem *mem, struct io **out);

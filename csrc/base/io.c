@@ -1,0 +1,429 @@
+/*
+ * io.c -- the disk's interface: counting, poisoning, and what is made of the single calls.
+ * floor: base     uses: io.h io_file.h err.h     used by: everyone that reads or writes files
+ *
+ * Atomic write, in order:   create path.tmp.n   write   fsync   close   rename to path   fsync of the directory
+ * A crash before the rename leaves a file that readers skip by its name; after it the content is already durable.
+ */
+#include "base/io.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "base/io_file.h"
+
+/* io_write_file_atomic numbers its files; a directory of parts nests less deep than this many levels. */
+enum { TREE_DEPTH_MAX = 64 };
+
+/* -- Files ---------------------------------------------------------------------------------------------------------- */
+
+void
+io_destroy(struct io *io)
+{
+	if (io != NULL)
+		io->ops->destroy(io);
+}
+
+int
+io_file_init(struct io_file *file, struct io *io, const char *path)
+{
+	file->io = io;
+	file->poisoned = false;
+	file->path = mem_strdup(io->mem, path);
+	return file->path == NULL ? ERR_MEMORY : 0;
+}
+
+void
+io_file_uninit(struct io_file *file)
+{
+	mem_free(file->io->mem, file->path);
+	file->path = NULL;
+}
+
+int
+io_open_read(struct io *io, const char *path, struct io_file **out)
+{
+	*out = NULL;
+	TRY(io->ops->open_read(io, path, out));
+	io->open_files++;
+	return 0;
+}
+
+int
+io_create(struct io *io, const char *path, struct io_file **out)
+{
+	*out = NULL;
+	TRY(io->ops->create(io, path, out));
+	io->open_files++;
+	return 0;
+}
+
+int
+io_pread(struct io_file *file, void *data, size_t n, uint64_t offset)
+{
+	if (n == 0)
+		return 0;
+	TRY(file->io->ops->pread(file, data, n, offset));
+	__atomic_add_fetch(&file->io->bytes_read, n, __ATOMIC_RELAXED);
+	return 0;
+}
+
+static int
+poisoned(const struct io_file *file, const char *what)
+{
+	return ERR(ERR_IO, "cannot %s %s: an earlier write or fsync of it failed, its content is unknown", what, file->path);
+}
+
+int
+io_write(struct io_file *file, const void *data, size_t n)
+{
+	int rc;
+
+	if (file->poisoned)
+		return poisoned(file, "write");
+	if (n == 0)
+		return 0;
+	rc = file->io->ops->write(file, data, n);
+	if (rc != 0) {
+		file->poisoned = true;
+		return rc;
+	}
+	__atomic_add_fetch(&file->io->bytes_written, n, __ATOMIC_RELAXED);
+	return 0;
+}
+
+int
+io_fsync(struct io_file *file)
+{
+	int rc;
+
+	if (file->poisoned)
+		return poisoned(file, "fsync");
+	file->io->fsyncs++;
+	rc = file->io->ops->fsync(file);
+	if (rc != 0)
+		file->poisoned = true;
+	return rc;
+}
+
+int
+io_size(struct io_file *file, uint64_t *out)
+{
+	return file->io->ops->size(file, out);
+}
+
+int
+io_close(struct io_file *file)
+{
+	struct io *io;
+
+	if (file == NULL)
+		return 0;
+	io = file->io;
+	assert(io->open_files > 0);
+	io->open_files--;
+	return io->ops->close(file);
+}
+
+const char *
+io_path(const struct io_file *file)
+{
+	return file->path;
+}
+
+/* -- Directories ---------------------------------------------------------------------------------------------------- */
+
+int
+io_rename(struct io *io, const char *from, const char *to)
+{
+	return io->ops->rename(io, from, to);
+}
+
+int
+io_unlink(struct io *io, const char *path)
+{
+	return io->ops->unlink(io, path);
+}
+
+int
+io_mkdir(struct io *io, const char *path)
+{
+	return io->ops->mkdir(io, path);
+}
+
+int
+io_rmdir(struct io *io, const char *path)
+{
+	return io->ops->rmdir(io, path);
+}
+
+int
+io_link(struct io *io, const char *from, const char *to)
+{
+	return io->ops->link(io, from, to);
+}
+
+int
+io_symlink(struct io *io, const char *target, const char *path)
+{
+	return io->ops->symlink(io, target, path);
+}
+
+int
+io_readlink(struct io *io, const char *path, struct buf *out)
+{
+	return io->ops->readlink(io, path, out);
+}
+
+int
+io_stat(struct io *io, const char *path, struct io_stat *out)
+{
+	return io->ops->stat(io, path, out);
+}
+
+int
+io_list(struct io *io, const char *path, struct mem *mem, struct io_list *out)
+{
+	*out = (struct io_list){ .mem = mem };
+	return io->ops->list(io, path, mem, out);
+}
+
+/* The room doubles at powers of two, so it needs no field of its own. */
+int
+io_list_add(struct io_list *list, const char *name, enum io_type type)
+{
+	char *copy;
+
+	if ((list->count & (list->count - 1)) == 0) {
+		size_t room = list->count == 0 ? 1 : list->count * 2;
+		struct io_entry *entries = mem_realloc(list->mem, list->entries, room * sizeof(*entries));
+
+		if (entries == NULL)
+			return ERR_MEMORY;
+		list->entries = entries;
+	}
+	copy = mem_strdup(list->mem, name);
+	if (copy == NULL)
+		return ERR_MEMORY;
+	list->entries[list->count++] = (struct io_entry){ .name = copy, .type = type };
+	return 0;
+}
+
+static int
+compare_entries(const void *a, const void *b)
+{
+	return strcmp(((const struct io_entry *)a)->name, ((const struct io_entry *)b)->name);
+}
+
+void
+io_list_sort(struct io_list *list)
+{
+	if (list->count > 1)
+		qsort(list->entries, list->count, sizeof(*list->entries), compare_entries);
+}
+
+void
+io_list_free(struct io_list *list)
+{
+	size_t i;
+
+	for (i = 0; i < list->count; i++)
+		mem_free(list->mem, list->entries[i].name);
+	if (list->entries != NULL)
+		mem_free(list->mem, list->entries);
+	list->entries = NULL;
+	list->count = 0;
+}
+
+int
+io_fsync_dir(struct io *io, const char *path)
+{
+	io->fsyncs++;
+	return io->ops->fsync_dir(io, path);
+}
+
+int
+io_lock(struct io *io, const char *path, bool shared, bool create, struct io_lock_handle **out)
+{
+	*out = NULL;
+	TRY(io->ops->lock(io, path, shared, create, out));
+	io->open_files++;
+	return 0;
+}
+
+void
+io_unlock(struct io_lock_handle *lock)
+{
+	if (lock == NULL)
+		return;
+	lock->io->open_files--;
+	lock->io->ops->unlock(lock);
+}
+
+int
+io_free_space(struct io *io, const char *path, uint64_t *bytes)
+{
+	return io->ops->free_space(io, path, bytes);
+}
+
+int
+io_real_path(struct io *io, const char *path, struct buf *out)
+{
+	return io->ops->real_path(io, path, out);
+}
+
+/* -- Made of the above ---------------------------------------------------------------------------------------------- */
+
+int
+io_exists(struct io *io, const char *path, bool *out)
+{
+	struct io_stat stat;
+	int rc = io_stat(io, path, &stat);
+
+	*out = rc == 0;
+	return rc == ERR_NOTFOUND ? 0 : rc;
+}
+
+/* The directory that holds path, into out, terminated: "." for a bare name, "/" stays. Trailing slashes do not count. */
+static int
+parent_of(const char *path, struct buf *out)
+{
+	size_t n = strlen(path);
+
+	buf_reset(out);
+	while (n > 1 && path[n - 1] == '/')
+		n--;
+	while (n > 0 && path[n - 1] != '/')
+		n--;
+	if (n == 0)
+		return buf_append(out, ".", 2);
+	while (n > 1 && path[n - 1] == '/')
+		n--;
+	TRY(buf_append(out, path, n));
+	return buf_append_u8(out, 0);
+}
+
+static int
+fsync_parent(struct io *io, const char *path)
+{
+	struct buf parent;
+	int rc;
+
+	buf_init(&parent, io->mem);
+	rc = parent_of(path, &parent);
+	if (rc == 0)
+		rc = io_fsync_dir(io, (const char *)parent.data);
+	buf_free(&parent);
+	return rc;
+}
+
+int
+io_mkdir_synced(struct io *io, const char *path)
+{
+	bool exists;
+
+	TRY(io_exists(io, path, &exists));
+	if (!exists)
+		TRY(io_mkdir(io, path));
+	return fsync_parent(io, path);
+}
+
+int
+io_mkdir_all(struct io *io, const char *path)
+{
+	size_t n = strlen(path), i;
+	char *part = mem_strdup(io->mem, path);
+	int rc = 0;
+
+	if (part == NULL)
+		return ERR_MEMORY;
+	for (i = 1; i <= n && rc == 0; i++) {
+		bool exists;
+		char kept = part[i];
+
+		if ((kept != '/' && kept != '\0') || part[i - 1] == '/')
+			continue;
+		part[i] = '\0';
+		rc = io_exists(io, part, &exists);
+		if (rc == 0 && !exists) {
+			rc = io_mkdir(io, part);
+			if (rc == 0)
+				rc = fsync_parent(io, part);
+		}
+		part[i] = kept;
+	}
+	mem_free(io->mem, part);
+	return rc;
+}
+
+int
+io_read_file(struct io *io, const char *path, uint64_t limit, struct buf *out)
+{
+	struct io_file *file;
+	uint64_t size;
+	int rc;
+
+	TRY(io_open_read(io, path, &file));
+	TRY_GOTO(out, io_size(file, &size));
+	if (size > limit) {
+		rc = ERR_CORRUPT(path, UINT64_MAX, "the file has %" PRIu64 " bytes, more than %" PRIu64 " are never expected", size,
+		    limit);
+		goto out;
+	}
+	TRY_GOTO(out, buf_reserve(out, size));
+	TRY_GOTO(out, io_pread(file, out->data + out->len, size, 0));
+	out->len += size;
+out:
+	io_close(file);
+	return rc;
+}
+
+int
+io_write_file_synced(struct io *io, const char *path, const void *data, size_t n)
+{
+	struct io_file *file;
+	int rc;
+
+	TRY(io_create(io, path, &file));
+	rc = io_write(file, data, n);
+	if (rc == 0)
+		rc = io_fsync(file);
+	if (rc != 0) {
+		io_close(file);
+		return rc;
+	}
+	return io_close(file);
+}
+
+int
+io_write_file_atomic(struct io *io, const char *path, const void *data, size_t n, bool replace)
+{
+	char *temporary;
+	bool exists;
+	int rc;
+
+	if (!replace) {
+		TRY(io_exists(io, path, &exists));
+		if (exists)
+			return ERR(ERR_IO, "cannot create %s: it exists already", path);
+	}
+	temporary = mem_printf(io->mem, "%s.tmp.%" PRIu64, path, ++io->temporary_files);
+	if (temporary == NULL)
+		return ERR_MEMORY;
+	rc = io_write_file_synced(io, temporary, data, n);
+	if (rc == 0)
+		rc = io_rename(io, temporary, path);
+	if (rc != 0) {
+		char message[256];
+
+		/* tidy up; the first error is the one to tell */
+		snprintf_message(message, sizeof(message));
+		(void)!io_unlink(io, temporary);
+		mem_free(io->mem, temporary);
+		return ERR(rc, "%s", message);
+	}
+	mem_free(io->mem, temporary);
+	return fsync_parent(io, path);
+}
+
