@@ -11,15 +11,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { MESSAGE_BYTES = 1024, PLACE_BYTES = 96 };
+static _Thread_local struct err_saved last_error;
 
-struct last_error {
-	int code;
-	char message[MESSAGE_BYTES];
-	char place[PLACE_BYTES];
-};
+enum { MESSAGE_BYTES = sizeof(last_error.message) };
 
-static _Thread_local struct last_error last_error;
 static _Atomic uint64_t corrupt_total;
 static _Atomic uint64_t bug_total;
 
@@ -136,6 +131,19 @@ err_prefix(int code, const char *fmt, ...)
 		snprintf(text + n, sizeof(text) - (size_t)n, "%s", last_error.message);
 	memcpy(last_error.message, text, strlen(text) + 1);
 	return code;
+}
+
+void
+err_save(struct err_saved *saved)
+{
+	*saved = last_error;
+}
+
+int
+err_restore(const struct err_saved *saved)
+{
+	last_error = *saved;
+	return saved->code;
 }
 
 uint64_t

@@ -49,6 +49,16 @@ const char *err_place(void);     /* "file.c:123" of the last error */
 const char *err_word(int code);  /* "LOCKED", "LAYOUT", ... ; "BUG" for unknown codes */
 /* Puts words before the message of the last error ("while opening part X: ..."); returns the code. */
 int err_prefix(int code, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* The last error set aside while something is tidied up, so that the first error is the one told. */
+struct err_saved {
+	int code;
+	char message[1024];
+	char place[96];
+};
+
+void err_save(struct err_saved *saved);
+int err_restore(const struct err_saved *saved); /* returns the code */
+
 uint64_t err_corrupt_total(void);
 uint64_t err_bug_total(void);
 

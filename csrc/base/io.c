@@ -8,12 +8,13 @@
 #include "base/io.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/err.h"
 #include "base/io_file.h"
 
-/* io_write_file_atomic numbers its files; a directory of parts nests less deep than this many levels. */
+/* Storage directories nest seven deep; a tree of more levels than this is not ours, and recursion must have an end. */
 enum { TREE_DEPTH_MAX = 64 };
 
 /* -- Files ---------------------------------------------------------------------------------------------------------- */
@@ -65,7 +66,7 @@ io_pread(struct io_file *file, void *data, size_t n, uint64_t offset)
 	if (n == 0)
 		return 0;
 	TRY(file->io->ops->pread(file, data, n, offset));
-	__atomic_add_fetch(&file->io->bytes_read, n, __ATOMIC_RELAXED);
+	atomic_fetch_add_explicit(&file->io->bytes_read, n, memory_order_relaxed);
 	return 0;
 }
 
@@ -89,7 +90,7 @@ io_write(struct io_file *file, const void *data, size_t n)
 		file->poisoned = true;
 		return rc;
 	}
-	__atomic_add_fetch(&file->io->bytes_written, n, __ATOMIC_RELAXED);
+	atomic_fetch_add_explicit(&file->io->bytes_written, n, memory_order_relaxed);
 	return 0;
 }
 
@@ -415,15 +416,66 @@ io_write_file_atomic(struct io *io, const char *path, const void *data, size_t n
 	if (rc == 0)
 		rc = io_rename(io, temporary, path);
 	if (rc != 0) {
-		char message[256];
+		struct err_saved saved;
 
-		/* tidy up; the first error is the one to tell */
-		snprintf_message(message, sizeof(message));
+		err_save(&saved);
 		(void)!io_unlink(io, temporary);
 		mem_free(io->mem, temporary);
-		return ERR(rc, "%s", message);
+		return err_restore(&saved);
 	}
 	mem_free(io->mem, temporary);
 	return fsync_parent(io, path);
 }
 
+/* What the path itself is: a symlink is not followed. false when nothing is there. */
+static int
+type_of(struct io *io, const char *path, bool *found, enum io_type *type)
+{
+	struct io_stat stat;
+	struct buf target;
+	int rc;
+
+	buf_init(&target, io->mem);
+	rc = io_readlink(io, path, &target);
+	buf_free(&target);
+	*found = true;
+	*type = IO_TYPE_SYMLINK;
+	if (rc == 0)
+		return 0;
+	rc = io_stat(io, path, &stat);
+	*found = rc == 0;
+	*type = stat.type;
+	return rc == ERR_NOTFOUND ? 0 : rc;
+}
+
+static int
+remove_tree(struct io *io, const char *path, enum io_type type, int depth)
+{
+	struct io_list list;
+	size_t i;
+	int rc;
+
+	if (type != IO_TYPE_DIRECTORY)
+		return io_unlink(io, path);
+	if (depth == TREE_DEPTH_MAX)
+		return ERR(ERR_LIMIT, "%s is more than %d directories deep", path, TREE_DEPTH_MAX);
+	rc = io_list(io, path, io->mem, &list);
+	for (i = 0; i < list.count && rc == 0; i++) {
+		char *child = mem_printf(io->mem, "%s/%s", path, list.entries[i].name);
+
+		rc = child == NULL ? ERR_MEMORY : remove_tree(io, child, list.entries[i].type, depth + 1);
+		mem_free(io->mem, child);
+	}
+	io_list_free(&list);
+	return rc != 0 ? rc : io_rmdir(io, path);
+}
+
+int
+io_remove_tree(struct io *io, const char *path)
+{
+	enum io_type type;
+	bool found;
+
+	TRY(type_of(io, path, &found, &type));
+	return found ? remove_tree(io, path, type, 0) : 0;
+}

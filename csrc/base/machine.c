@@ -82,7 +82,7 @@ typedef uint64_t (*limit_fn)(const char *directory);
 static bool
 read_in(const char *directory, const char *name, char *text, size_t text_bytes)
 {
-	char path[2 * PATH_BYTES];
+	char path[3 * PATH_BYTES];
 
 	snprintf(path, sizeof(path), "%s/%s", directory, name);
 	return io_posix_read_small(path, text, text_bytes);

@@ -14,6 +14,7 @@
 
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -48,7 +49,7 @@ mem_init(struct mem *mem, uint64_t limit_bytes)
 static bool
 charge(struct mem *mem, uint64_t n, uint64_t grow)
 {
-	uint64_t call = __atomic_add_fetch(&mem->calls, 1, __ATOMIC_RELAXED);
+	uint64_t call = atomic_fetch_add_explicit(&mem->calls, 1, memory_order_relaxed) + 1;
 	uint64_t fail_at = mem->fail_at;
 	uint64_t used, peak;
 
@@ -60,16 +61,16 @@ charge(struct mem *mem, uint64_t n, uint64_t grow)
 		(void)ERR(ERR_MEMORY, "an allocation of %" PRIu64 " bytes is more than any block may have", n);
 		return false;
 	}
-	used = __atomic_add_fetch(&mem->used_bytes, grow, __ATOMIC_RELAXED);
+	used = atomic_fetch_add_explicit(&mem->used_bytes, grow, memory_order_relaxed) + grow;
 	if (UNLIKELY(mem->limit_bytes != 0 && used > mem->limit_bytes)) {
-		__atomic_sub_fetch(&mem->used_bytes, grow, __ATOMIC_RELAXED);
+		(void)atomic_fetch_sub_explicit(&mem->used_bytes, grow, memory_order_relaxed);
 		(void)ERR(ERR_MEMORY, "%" PRIu64 " more bytes are over the memory limit of %" PRIu64 " (in use: %" PRIu64 ")", grow,
 		    mem->limit_bytes, used - grow);
 		return false;
 	}
-	peak = __atomic_load_n(&mem->peak_bytes, __ATOMIC_RELAXED);
-	while (used > peak &&
-	    !__atomic_compare_exchange_n(&mem->peak_bytes, &peak, used, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+	peak = atomic_load_explicit(&mem->peak_bytes, memory_order_relaxed);
+	while (used > peak && !atomic_compare_exchange_weak_explicit(&mem->peak_bytes, &peak, used, memory_order_relaxed,
+	                          memory_order_relaxed))
 		continue;
 	return true;
 }
@@ -83,13 +84,13 @@ allocate(struct mem *mem, size_t n, bool zeroed)
 		return NULL;
 	head = zeroed ? calloc(1, HEAD_BYTES + n) : malloc(HEAD_BYTES + n);
 	if (UNLIKELY(head == NULL)) {
-		__atomic_sub_fetch(&mem->used_bytes, n, __ATOMIC_RELAXED);
+		(void)atomic_fetch_sub_explicit(&mem->used_bytes, n, memory_order_relaxed);
 		(void)ERR(ERR_MEMORY, "the system has no memory for %zu bytes", n);
 		return NULL;
 	}
 	head->size = n;
 	head->account = mem;
-	__atomic_add_fetch(&mem->live_blocks, 1, __ATOMIC_RELAXED);
+	(void)atomic_fetch_add_explicit(&mem->live_blocks, 1, memory_order_relaxed);
 	return (uint8_t *)head + HEAD_BYTES;
 }
 
@@ -133,12 +134,12 @@ mem_realloc(struct mem *mem, void *p, size_t n)
 	moved = realloc(head, HEAD_BYTES + n);
 	if (UNLIKELY(moved == NULL)) {
 		if (n > old)
-			__atomic_sub_fetch(&mem->used_bytes, n - old, __ATOMIC_RELAXED);
+			(void)atomic_fetch_sub_explicit(&mem->used_bytes, n - old, memory_order_relaxed);
 		(void)ERR(ERR_MEMORY, "the system has no memory for %zu bytes", n);
 		return NULL;
 	}
 	if (n < old)
-		__atomic_sub_fetch(&mem->used_bytes, old - n, __ATOMIC_RELAXED);
+		(void)atomic_fetch_sub_explicit(&mem->used_bytes, old - n, memory_order_relaxed);
 	moved->size = n;
 	return (uint8_t *)moved + HEAD_BYTES;
 }
@@ -152,8 +153,8 @@ mem_free(struct mem *mem, void *p)
 		return;
 	head = head_of(p);
 	assert(head->account == mem);
-	__atomic_sub_fetch(&mem->used_bytes, head->size, __ATOMIC_RELAXED);
-	__atomic_sub_fetch(&mem->live_blocks, 1, __ATOMIC_RELAXED);
+	(void)atomic_fetch_sub_explicit(&mem->used_bytes, head->size, memory_order_relaxed);
+	(void)atomic_fetch_sub_explicit(&mem->live_blocks, 1, memory_order_relaxed);
 	free(head);
 }
 
