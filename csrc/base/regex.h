@@ -1,6 +1,6 @@
 /*
  * regex.h -- anchored regular expressions in the syntax of Go and RE2.
- * floor: base     uses: err.h     used by: index/tag_filter, ingest
+ * floor: base     uses: mem.h     used by: index/tag_filter, ingest
  *
  * A pattern matches a whole text, as ^(?:pattern)$ does; `.` does not match a newline unless the pattern says (?s).
  * Matching takes time linear in the text. Patterns must be valid UTF-8. Texts may be any bytes: as in Go, every byte
@@ -14,10 +14,6 @@
 
 #include "base/mem.h"
 
-#ifdef __cplusplus
-extern "C" {
-#endif
-
 struct regex;
 
 /* Most bytes one pattern and its automata may take; a larger pattern is ERR_MATCH. */
@@ -25,10 +21,7 @@ struct regex;
 
 NODISCARD int regex_compile(struct mem *mem, struct bytes pattern, struct regex **out);
 void regex_destroy(struct regex *regex); /* NULL is fine */
+/* false with ERR_MEMORY as last error if the system has no memory to go on. */
 bool regex_match(const struct regex *regex, struct bytes text);
-
-#ifdef __cplusplus
-}
-#endif
 
 #endif
