@@ -427,6 +427,38 @@ io_write_file_atomic(struct io *io, const char *path, const void *data, size_t n
 	return fsync_parent(io, path);
 }
 
+int
+io_absolute_path(struct io *io, const char *path, struct buf *out)
+{
+	const char *at = path;
+
+	buf_reset(out);
+	if (path[0] != '/') {
+		TRY(io_real_path(io, ".", out));
+		out->len--; /* its end */
+		if (out->len == 1)
+			out->len = 0;
+	}
+	while (*at != '\0') {
+		size_t n = strcspn(at, "/");
+
+		if (n == 2 && at[0] == '.' && at[1] == '.') {
+			while (out->len > 0 && out->data[out->len - 1] != '/')
+				out->len--;
+			if (out->len > 0)
+				out->len--;
+		} else if (n > 0 && !(n == 1 && at[0] == '.')) {
+			TRY(buf_append_u8(out, '/'));
+			TRY(buf_append(out, at, n));
+		}
+		at += n;
+		at += strspn(at, "/");
+	}
+	if (out->len == 0)
+		TRY(buf_append_u8(out, '/'));
+	return buf_append_u8(out, 0);
+}
+
 /* What the path itself is: a symlink is not followed. false when nothing is there. */
 static int
 type_of(struct io *io, const char *path, bool *found, enum io_type *type)

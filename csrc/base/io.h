@@ -122,6 +122,9 @@ NODISCARD int io_read_file(struct io *io, const char *path, uint64_t limit, stru
 NODISCARD int io_write_file_synced(struct io *io, const char *path, const void *data, size_t n);
 /* <path>.tmp.<n>, write, fsync, rename, fsync of the directory. ERR_IO when path exists and !replace. */
 NODISCARD int io_write_file_atomic(struct io *io, const char *path, const void *data, size_t n, bool replace);
+/* The path made absolute and clean without looking at the disk beyond the working directory: no "//", ".", "..". Replaces
+ * out, terminated. Symlinks stay, as in the paths that the peer writes. */
+NODISCARD int io_absolute_path(struct io *io, const char *path, struct buf *out);
 /* Files and directories under path and itself, without following symlinks; missing is fine. No fsync. */
 NODISCARD int io_remove_tree(struct io *io, const char *path);
 

@@ -50,7 +50,7 @@ struct txn_part {
 /* One transaction read back; the texts belong to it. */
 struct txn {
 	struct mem *mem;
-	uint64_t id;                  /* the file's name */
+	char *path;                   /* of the file */
 	struct txn_part *removes;
 	size_t removes_count;
 	struct txn_part from;         /* name is that in tmp/, 16 hex digits */
