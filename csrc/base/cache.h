@@ -13,6 +13,7 @@
  *      eviction and cache_drop.
  *  (2) The bytes in the table are at most the budget, plus what is held at the moment.
  * Errors     ERR_MEMORY from making an entry or the cache; inserting cannot fail.
+ * Invariants hold per shard: each has its part of the budget, and keeps nothing that is larger.
  * Threads    any; one lock per shard, held for a few dozen instructions.
  */
 #ifndef TSE_CACHE_H
