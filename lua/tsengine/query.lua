@@ -10,7 +10,7 @@ local NAMES = { match = true, from = true, to = true, limit = true, tenant = tru
 local texts_type = ffi.typeof("const char *[?]")
 local sizes_type = ffi.typeof("size_t[?]")
 -- What the last struct points to: C sees no garbage collector, so somebody must keep it until the call has returned.
-local held -- luacheck: ignore 231
+local held -- luacheck: ignore 231 241
 local query_type = ffi.typeof("struct tse_query")
 
 ---@class tsengine.QueryOptions

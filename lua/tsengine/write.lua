@@ -50,7 +50,7 @@ local out_report = ffi.new("struct tse_write_report")
 local out_line = ffi.new("uint64_t[1]")
 local texts_type = ffi.typeof("const char *[?]")
 -- What the last struct of options points to, kept until the core has copied it.
-local held -- luacheck: ignore 231
+local held -- luacheck: ignore 231 241
 
 local function text_option(where, options, name)
   local value = options[name]
@@ -85,7 +85,7 @@ local function extra_labels(where, out, labels)
   local texts = texts_type(#flat + 1)
   for i, text in ipairs(flat) do texts[i - 1] = text end
   out.extra_labels, out.extra_labels_count = texts, #flat / 2
-  held = { texts, flat }
+  held.texts, held.flat = texts, flat
 end
 
 --- Open a writer of the core.
@@ -100,11 +100,12 @@ local function open_writer(db, where, format, options, names, compression)
     return errors.fail("FORMAT", "unknown format '%s'; there are 'influx' and 'prometheus'", format)
   end
   local out = ffi.new("struct tse_write_options")
+  held = { options = options }
   out.format, out.compression = number, compression
   out.account, out.project = db:tenant_of(where, options)
   if options.timestamp ~= nil then out.default_timestamp_ms = time.timestamp(options.timestamp) end
   local separator, db_label = text_option(where, options, "separator"), text_option(where, options, "db")
-  out.influx_separator, out.influx_db = separator, db_label -- both texts are also held by `options`
+  out.influx_separator, out.influx_db = separator, db_label
   out.influx_skip_single_field = flag_option(where, options, "skip_single_field")
   out.influx_skip_measurement = flag_option(where, options, "skip_measurement")
   local precision = text_option(where, options, "precision")
