@@ -15,7 +15,7 @@
 #include "base/io_file.h"
 
 /* Storage directories nest seven deep; a tree of more levels than this is not ours, and recursion must have an end. */
-enum { TREE_DEPTH_MAX = 64 };
+enum { TREE_DEPTH_MAX = 64, COPY_BYTES = 1 << 18 };
 
 /* -- Files ---------------------------------------------------------------------------------------------------------- */
 
@@ -478,6 +478,107 @@ type_of(struct io *io, const char *path, bool *found, enum io_type *type)
 	*found = rc == 0;
 	*type = stat.type;
 	return rc == ERR_NOTFOUND ? 0 : rc;
+}
+
+static int copy_entry(struct io *from, const char *from_path, struct io *to, const char *to_path, enum io_type type, int depth);
+
+static int
+copy_file(struct io *from, const char *from_path, struct io *to, const char *to_path)
+{
+	struct io_file *source, *target;
+	uint8_t *piece = mem_alloc(from->mem, COPY_BYTES);
+	uint64_t size, at = 0;
+	int rc, closed;
+
+	if (piece == NULL)
+		return ERR_MEMORY;
+	TRY_GOTO(free_piece, io_open_read(from, from_path, &source));
+	TRY_GOTO(close_source, io_create(to, to_path, &target));
+	rc = io_size(source, &size);
+	while (rc == 0 && at < size) {
+		size_t n = size - at < COPY_BYTES ? (size_t)(size - at) : COPY_BYTES;
+
+		rc = io_pread(source, piece, n, at);
+		if (rc == 0)
+			rc = io_write(target, piece, n);
+		at += n;
+	}
+	closed = io_close(target);
+	rc = rc != 0 ? rc : closed;
+close_source:
+	io_close(source);
+free_piece:
+	mem_free(from->mem, piece);
+	return rc;
+}
+
+static int
+copy_symlink(struct io *from, const char *from_path, struct io *to, const char *to_path)
+{
+	struct buf target;
+	int rc;
+
+	buf_init(&target, from->mem);
+	rc = io_readlink(from, from_path, &target);
+	if (rc == 0)
+		rc = io_symlink(to, (const char *)target.data, to_path);
+	buf_free(&target);
+	return rc;
+}
+
+static int
+copy_directory(struct io *from, const char *from_path, struct io *to, const char *to_path, int depth)
+{
+	struct io_list list;
+	bool exists;
+	size_t i;
+	int rc;
+
+	if (depth == TREE_DEPTH_MAX)
+		return ERR(ERR_LIMIT, "%s is more than %d directories deep", from_path, TREE_DEPTH_MAX);
+	TRY(io_exists(to, to_path, &exists));
+	if (!exists)
+		TRY(io_mkdir(to, to_path));
+	rc = io_list(from, from_path, from->mem, &list);
+	for (i = 0; i < list.count && rc == 0; i++) {
+		char *source = mem_printf(from->mem, "%s/%s", from_path, list.entries[i].name);
+		char *target = mem_printf(from->mem, "%s/%s", to_path, list.entries[i].name);
+
+		rc = source == NULL || target == NULL ? ERR_MEMORY :
+		                                        copy_entry(from, source, to, target, list.entries[i].type, depth + 1);
+		mem_free(from->mem, source);
+		mem_free(from->mem, target);
+	}
+	io_list_free(&list);
+	return rc;
+}
+
+static int
+copy_entry(struct io *from, const char *from_path, struct io *to, const char *to_path, enum io_type type, int depth)
+{
+	switch (type) {
+	case IO_TYPE_FILE:
+		return copy_file(from, from_path, to, to_path);
+	case IO_TYPE_SYMLINK:
+		return copy_symlink(from, from_path, to, to_path);
+	case IO_TYPE_DIRECTORY:
+		return copy_directory(from, from_path, to, to_path, depth);
+	case IO_TYPE_OTHER:
+		break;
+	}
+	return ERR(ERR_IO, "cannot copy %s: neither file, directory nor symlink", from_path);
+}
+
+int
+io_copy_tree(struct io *from, const char *from_path, struct io *to, const char *to_path)
+{
+	enum io_type type;
+	bool found;
+
+	TRY(type_of(from, from_path, &found, &type));
+	if (!found)
+		return ERR(ERR_NOTFOUND, "cannot copy %s: there is no such file or directory", from_path);
+	return copy_entry(from, from_path, to, to_path, type, 0);
 }
 
 static int

@@ -125,6 +125,9 @@ NODISCARD int io_write_file_atomic(struct io *io, const char *path, const void *
 /* The path made absolute and clean without looking at the disk beyond the working directory: no "//", ".", "..". Replaces
  * out, terminated. Symlinks stay, as in the paths that the peer writes. */
 NODISCARD int io_absolute_path(struct io *io, const char *path, struct buf *out);
+/* Copies what is under from_path on one disk to to_path on another (or the same), which is made when missing. Symlinks stay
+ * symlinks, hard links become files of their own. No fsync. */
+NODISCARD int io_copy_tree(struct io *from, const char *from_path, struct io *to, const char *to_path);
 /* Files and directories under path and itself, without following symlinks; missing is fine. No fsync. */
 NODISCARD int io_remove_tree(struct io *io, const char *path);
 
