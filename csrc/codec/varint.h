@@ -69,4 +69,9 @@ get_varint(const uint8_t *p, const uint8_t *end, int64_t *out)
 	return p;
 }
 
+/* Reads n varints into out: the position behind them, or NULL as get_varint. */
+const uint8_t *varints_get(const uint8_t *p, const uint8_t *end, int64_t *out, size_t n);
+/* Writes n varints: the new end. Room for VARINT_BYTES_MAX * n bytes is needed. */
+uint8_t *varints_put(uint8_t *p, const int64_t *in, size_t n);
+
 #endif

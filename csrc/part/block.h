@@ -9,7 +9,7 @@
  * Arrays belong to the block and hold up to `cap` rows; payload bytes are borrowed from the reader (valid until its
  * next read) or owned in `storage`.
  *
- * Errors     ERR_CORRUPTED without a place; ERR_MEMORY.
+ * Errors     ERR_CORRUPTED names origin and the block's time and series; ERR_MEMORY.
  * Threads    one block, one thread.
  */
 #ifndef TSE_BLOCK_H
@@ -31,6 +31,7 @@ struct block {
 	double *values;             /* RAW */
 	size_t cap;
 	struct buf storage;         /* payload copies */
+	const char *origin;         /* ENCODED: path of the part it came from, for messages; lives as long as that part; or NULL */
 };
 
 void block_init(struct block *block, struct mem *mem);

@@ -57,6 +57,7 @@ struct part {
 	size_t metaindex_count;
 	struct part_sums *sums;    /* NULL: a foreign part, "unverified" */
 	_Atomic bool delete_on_unref;
+	char *delete_path;         /* where the directory was renamed to; NULL: path. Allocated from mem, set before delete_on_unref */
 	/* memory */
 	struct mem_part *columns;  /* NULL on disk */
 	/* from the sidecar, or 0 and "" */

@@ -1,0 +1,164 @@
+/*
+ * tsid_order.c -- sorting TSIDs by radix, most significant field first.
+ * floor: part     uses: tsid_order.h     used by: mem_part.c
+ *
+ * A TSID is compared as four 64-bit keys: tenant, metric group, job and instance, metric id. All items are sorted by the
+ * first key, then every run of equal ones by the next. Most keys tie or differ in few bits (one tenant, some hundred
+ * metric names, ids from one counter), so a pass looks only at the highest bits that differ at all.
+ */
+#include "part/tsid_order.h"
+
+#include "base/err.h"
+
+struct item {
+	uint64_t key;
+	uint32_t index;
+};
+
+struct sorter {
+	const struct tsid *tsids;
+	struct item *items;
+	struct item *spare; /* as many */
+};
+
+enum {
+	LEVELS = 4,
+	INSERTION_MAX = 24,  /* shorter runs are sorted by insertion: a radix pass clears 2048 counters first */
+	RADIX_BITS = 11,
+	RADIX = 1 << RADIX_BITS
+};
+
+static uint64_t
+key_of(const struct tsid *tsid, int level)
+{
+	switch (level) {
+	case 0:
+		return (uint64_t)tsid->account << 32 | tsid->project;
+	case 1:
+		return tsid->metric_group_id;
+	case 2:
+		return (uint64_t)tsid->job_id << 32 | tsid->instance_id;
+	default:
+		return tsid->metric_id;
+	}
+}
+
+static void
+insertion_sort(struct item *items, size_t n)
+{
+	for (size_t i = 1; i < n; i++) {
+		struct item item = items[i];
+		size_t at = i;
+
+		for (; at > 0 && items[at - 1].key > item.key; at--)
+			items[at] = items[at - 1];
+		items[at] = item;
+	}
+}
+
+/* A stable pass over the RADIX_BITS bits from `shift` on. */
+static void
+radix_pass(const struct item *from, struct item *to, size_t n, unsigned shift)
+{
+	uint32_t begin[RADIX] = {0};
+	uint32_t sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		begin[(from[i].key >> shift) & (RADIX - 1)]++;
+	for (size_t i = 0; i < RADIX; i++) {
+		uint32_t count = begin[i];
+
+		begin[i] = sum;
+		sum += count;
+	}
+	for (size_t i = 0; i < n; i++)
+		to[begin[(from[i].key >> shift) & (RADIX - 1)]++] = from[i];
+}
+
+/* Sorts items[from, from + n) by key: two passes over the highest 22 bits that differ, then what still ties. */
+static void
+sort_keys(struct sorter *sorter, size_t from, size_t n)
+{
+	struct item *items = sorter->items + from;
+	uint64_t differ = 0;
+	unsigned shift;
+
+	if (n <= INSERTION_MAX) {
+		insertion_sort(items, n);
+		return;
+	}
+	for (size_t i = 1; i < n; i++)
+		differ |= items[i].key ^ items[0].key;
+	if (differ == 0)
+		return;
+	shift = 64 - (unsigned)__builtin_clzll(differ);
+	shift = shift > 2 * RADIX_BITS ? shift - 2 * RADIX_BITS : 0;
+	radix_pass(items, sorter->spare, n, shift);
+	radix_pass(sorter->spare, items, n, shift + RADIX_BITS); /* shift <= 42 */
+	if (shift == 0)
+		return;
+	for (size_t i = 0; i < n;) {
+		size_t end = i + 1;
+
+		while (end < n && items[end].key >> shift == items[i].key >> shift)
+			end++;
+		if (end - i > 1)
+			sort_keys(sorter, from + i, end - i);
+		i = end;
+	}
+}
+
+/* Sorts items[from, from + n), which tie in all levels before, by this level and those after. */
+static void
+sort_level(struct sorter *sorter, size_t from, size_t n, int level)
+{
+	struct item *items = sorter->items + from;
+
+	for (size_t i = 0; i < n; i++)
+		items[i].key = key_of(&sorter->tsids[items[i].index], level);
+	sort_keys(sorter, from, n);
+	if (level == LEVELS - 1)
+		return;
+	for (size_t i = 0; i < n;) {
+		size_t end = i + 1;
+
+		while (end < n && items[end].key == items[i].key)
+			end++;
+		if (end - i > 1)
+			sort_level(sorter, from + i, end - i, level + 1);
+		i = end;
+	}
+}
+
+static bool
+is_sorted(const struct tsid *tsids, size_t n)
+{
+	for (size_t i = 1; i < n; i++) {
+		if (tsid_compare(&tsids[i - 1], &tsids[i]) > 0)
+			return false;
+	}
+	return true;
+}
+
+int
+tsid_order(struct mem *mem, const struct tsid *tsids, size_t n, uint32_t *order)
+{
+	struct sorter sorter;
+
+	for (size_t i = 0; i < n; i++)
+		order[i] = (uint32_t)i;
+	if (is_sorted(tsids, n))
+		return 0;
+	sorter.tsids = tsids;
+	sorter.items = mem_array(mem, n * 2, sizeof(*sorter.items));
+	if (sorter.items == NULL)
+		return ERR_MEMORY;
+	sorter.spare = sorter.items + n;
+	for (size_t i = 0; i < n; i++)
+		sorter.items[i].index = (uint32_t)i;
+	sort_level(&sorter, 0, n, 0);
+	for (size_t i = 0; i < n; i++)
+		order[i] = sorter.items[i].index;
+	mem_free(mem, sorter.items);
+	return 0;
+}
