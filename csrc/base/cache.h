@@ -29,8 +29,8 @@ struct cache_entry {
 	/* the rest is cache.c's */
 	struct cache_entry *hash_next, *owner_next, **owner_link, *ring_next, *ring_prev;
 	uint64_t owner, offset;
-	uint32_t holders;    /* under the shard's lock */
-	bool marked;         /* used since the hand came by */
+	uint32_t holders; /* under the shard's lock */
+	bool marked;      /* used since the hand came by */
 	bool in_table;
 };
 

@@ -175,28 +175,18 @@ apply(struct crash_tree *tree, const struct crash_op *op, bool named)
 	struct crash_node *node = crash_tree_node(tree, op->node);
 
 	switch (op->kind) {
-	case CRASH_OP_CREATE:
-		return apply_create(tree, op, named);
-	case CRASH_OP_RENAME:
-		return named ? apply_rename(tree, op) : 0;
+	case CRASH_OP_CREATE: return apply_create(tree, op, named);
+	case CRASH_OP_RENAME: return named ? apply_rename(tree, op) : 0;
 	case CRASH_OP_REMOVE:
 		if (named)
 			apply_remove(tree, op);
 		return 0;
-	case CRASH_OP_TRUNCATE:
-		crash_node_truncate(node);
-		return 0;
-	case CRASH_OP_WRITE:
-		return crash_node_write(tree, node, op->data);
-	case CRASH_OP_FSYNC:
-		node->synced = node->size;
-		return 0;
-	case CRASH_OP_LOSE:
-		crash_node_settle(node, CRASH_DATA_ZEROED);
-		return 0;
+	case CRASH_OP_TRUNCATE: crash_node_truncate(node); return 0;
+	case CRASH_OP_WRITE: return crash_node_write(tree, node, op->data);
+	case CRASH_OP_FSYNC: node->synced = node->size; return 0;
+	case CRASH_OP_LOSE: crash_node_settle(node, CRASH_DATA_ZEROED); return 0;
 	case CRASH_OP_FSYNC_DIR:
-	case CRASH_OP_MARK:
-		return 0;
+	case CRASH_OP_MARK: return 0;
 	}
 	return 0;
 }
@@ -243,9 +233,15 @@ const char *
 crash_op_word(enum crash_op_kind kind)
 {
 	static const char *const words[] = {
-	    [CRASH_OP_CREATE] = "create",       [CRASH_OP_RENAME] = "rename", [CRASH_OP_REMOVE] = "remove",
-	    [CRASH_OP_TRUNCATE] = "truncate",   [CRASH_OP_WRITE] = "write",   [CRASH_OP_FSYNC] = "fsync",
-	    [CRASH_OP_FSYNC_DIR] = "fsync dir", [CRASH_OP_LOSE] = "lose",     [CRASH_OP_MARK] = "mark",
+		[CRASH_OP_CREATE] = "create",
+		[CRASH_OP_RENAME] = "rename",
+		[CRASH_OP_REMOVE] = "remove",
+		[CRASH_OP_TRUNCATE] = "truncate",
+		[CRASH_OP_WRITE] = "write",
+		[CRASH_OP_FSYNC] = "fsync",
+		[CRASH_OP_FSYNC_DIR] = "fsync dir",
+		[CRASH_OP_LOSE] = "lose",
+		[CRASH_OP_MARK] = "mark",
 	};
 
 	return (size_t)kind < ARRAY_LENGTH(words) ? words[kind] : "unknown";

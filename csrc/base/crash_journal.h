@@ -20,9 +20,9 @@
 #include "base/crash_tree.h"
 
 enum crash_op_kind {
-	CRASH_OP_CREATE,    /* a file, a directory, a symlink or one more name of a file: dir/name -> node */
-	CRASH_OP_RENAME,    /* dir/name -> dir2/name2 */
-	CRASH_OP_REMOVE,    /* dir/name */
+	CRASH_OP_CREATE, /* a file, a directory, a symlink or one more name of a file: dir/name -> node */
+	CRASH_OP_RENAME, /* dir/name -> dir2/name2 */
+	CRASH_OP_REMOVE, /* dir/name */
 	CRASH_OP_TRUNCATE,
 	CRASH_OP_WRITE,
 	CRASH_OP_FSYNC,
@@ -33,20 +33,20 @@ enum crash_op_kind {
 
 struct crash_op {
 	enum crash_op_kind kind;
-	enum io_type type;           /* CREATE: of the node */
-	bool is_new;                 /* CREATE: the node is made by it, not another name */
+	enum io_type type; /* CREATE: of the node */
+	bool is_new;       /* CREATE: the node is made by it, not another name */
 	uint64_t node, dir, dir2;
 	struct crash_blob *name, *name2;
-	struct crash_blob *data;     /* WRITE: bytes; CREATE: target of a symlink; MARK: text */
-	uint64_t number;             /* MARK */
-	size_t certain_at;           /* names: the operation that made it certain; SIZE_MAX: none yet */
+	struct crash_blob *data; /* WRITE: bytes; CREATE: target of a symlink; MARK: text */
+	uint64_t number;         /* MARK */
+	size_t certain_at;       /* names: the operation that made it certain; SIZE_MAX: none yet */
 };
 
 struct crash_journal {
 	struct mem *mem;
 	struct crash_op *ops;
 	size_t count, room;
-	size_t *uncertain;           /* operations on names that no fsync covers yet, ascending */
+	size_t *uncertain; /* operations on names that no fsync covers yet, ascending */
 	size_t uncertain_count, uncertain_room;
 };
 
@@ -54,8 +54,9 @@ enum crash_model { CRASH_ORDERED, CRASH_WEAK };
 
 struct crash_choice {
 	enum crash_model model;
-	enum crash_data data;        /* ordered: of all files */
-	uint64_t seed;               /* weak: bit i keeps the i-th uncertain operation when there are at most 16, else drawn; data drawn */
+	enum crash_data data; /* ordered: of all files */
+	uint64_t
+	    seed; /* weak: bit i keeps the i-th uncertain operation when there are at most 16, else drawn; data drawn */
 };
 
 void crash_journal_init(struct crash_journal *journal, struct mem *mem);

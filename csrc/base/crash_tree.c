@@ -350,7 +350,8 @@ zero_tail(struct crash_node *node)
 		return;
 	cut(node, node->synced);
 	assert(node->extents_count < node->extents_room);
-	node->extents[node->extents_count++] = (struct crash_extent){ .start = node->synced, .len = size - node->synced };
+	node->extents[node->extents_count++] =
+	    (struct crash_extent){ .start = node->synced, .len = size - node->synced };
 	node->size = size;
 }
 

@@ -27,7 +27,7 @@ struct crash_blob {
 };
 
 struct crash_extent {
-	uint64_t start;          /* in the file */
+	uint64_t start; /* in the file */
 	uint64_t len;
 	struct crash_blob *blob; /* its first len bytes; NULL: zeros */
 };
@@ -40,17 +40,17 @@ struct crash_entry {
 struct crash_node {
 	uint64_t id;
 	enum io_type type;
-	uint32_t links, handles;     /* directory entries, open files */
+	uint32_t links, handles; /* directory entries, open files */
 	uint32_t lock_holders;
 	bool lock_exclusive;
-	int64_t modified;            /* the number of the operation that did it */
-	uint64_t size;               /* of a file */
-	uint64_t synced;             /* its first bytes that a crash cannot take */
+	int64_t modified; /* the number of the operation that did it */
+	uint64_t size;    /* of a file */
+	uint64_t synced;  /* its first bytes that a crash cannot take */
 	struct crash_extent *extents;
 	size_t extents_count, extents_room;
 	struct crash_entry *entries; /* of a directory, sorted by name */
 	size_t entries_count, entries_room;
-	struct crash_blob *target;   /* of a symlink */
+	struct crash_blob *target; /* of a symlink */
 };
 
 struct crash_tree {
@@ -65,7 +65,11 @@ enum crash_data { CRASH_DATA_FULL, CRASH_DATA_LOST, CRASH_DATA_ZEROED, CRASH_DAT
 NODISCARD int crash_blob_new(struct mem *mem, const void *data, size_t len, struct crash_blob **out);
 struct crash_blob *crash_blob_hold(struct crash_blob *blob);
 void crash_blob_release(struct crash_blob *blob); /* NULL is fine */
-static inline const char *crash_blob_text(const struct crash_blob *blob) { return (const char *)blob->data; }
+static inline const char *
+crash_blob_text(const struct crash_blob *blob)
+{
+	return (const char *)blob->data;
+}
 
 NODISCARD int crash_tree_init(struct crash_tree *tree, struct mem *mem); /* with a root */
 void crash_tree_free(struct crash_tree *tree);                           /* legal on a zeroed one */

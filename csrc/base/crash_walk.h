@@ -16,13 +16,13 @@ enum { CRASH_DEPTH_MAX = 64 };
 
 /* Where a path leads: the directories walked through, the last name, and what it names. */
 struct crash_walk {
-	uint64_t dirs[CRASH_DEPTH_MAX];  /* dirs[0] is the root */
+	uint64_t dirs[CRASH_DEPTH_MAX]; /* dirs[0] is the root */
 	const char *names[CRASH_DEPTH_MAX];
 	size_t name_lens[CRASH_DEPTH_MAX];
-	size_t depth;              /* dirs[depth] holds the last name */
+	size_t depth; /* dirs[depth] holds the last name */
 	const char *name;
-	size_t name_len;           /* 0: the path is a directory reached by "/", "." or ".." */
-	struct crash_node *node;   /* NULL: nothing of that name */
+	size_t name_len;         /* 0: the path is a directory reached by "/", "." or ".." */
+	struct crash_node *node; /* NULL: nothing of that name */
 	int symlinks;
 };
 

@@ -104,12 +104,24 @@ const char *
 err_word(int code)
 {
 	static const char *const words[] = {
-	    [ERR_NONE] = "NONE",         [ERR_LOCKED] = "LOCKED",     [ERR_LAYOUT] = "LAYOUT",
-	    [ERR_CORRUPTED] = "CORRUPT", [ERR_NOSPACE] = "NOSPACE",   [ERR_IO] = "IO",
-	    [ERR_MEMORY] = "MEMORY",     [ERR_READONLY] = "READONLY", [ERR_FORKED] = "FORKED",
-	    [ERR_LIMIT] = "LIMIT",       [ERR_TIMEOUT] = "TIMEOUT",   [ERR_RANGE] = "RANGE",
-	    [ERR_METRIC] = "METRIC",     [ERR_MATCH] = "MATCH",       [ERR_FORMAT] = "FORMAT",
-	    [ERR_POLICY] = "POLICY",     [ERR_NOTFOUND] = "NOTFOUND", [ERR_BUG_CODE] = "BUG",
+		[ERR_NONE] = "NONE",
+		[ERR_LOCKED] = "LOCKED",
+		[ERR_LAYOUT] = "LAYOUT",
+		[ERR_CORRUPTED] = "CORRUPT",
+		[ERR_NOSPACE] = "NOSPACE",
+		[ERR_IO] = "IO",
+		[ERR_MEMORY] = "MEMORY",
+		[ERR_READONLY] = "READONLY",
+		[ERR_FORKED] = "FORKED",
+		[ERR_LIMIT] = "LIMIT",
+		[ERR_TIMEOUT] = "TIMEOUT",
+		[ERR_RANGE] = "RANGE",
+		[ERR_METRIC] = "METRIC",
+		[ERR_MATCH] = "MATCH",
+		[ERR_FORMAT] = "FORMAT",
+		[ERR_POLICY] = "POLICY",
+		[ERR_NOTFOUND] = "NOTFOUND",
+		[ERR_BUG_CODE] = "BUG",
 	};
 
 	if (code < 0 || (size_t)code >= ARRAY_LENGTH(words))

@@ -73,7 +73,8 @@ io_pread(struct io_file *file, void *data, size_t n, uint64_t offset)
 static int
 poisoned(const struct io_file *file, const char *what)
 {
-	return ERR(ERR_IO, "cannot %s %s: an earlier write or fsync of it failed, its content is unknown", what, file->path);
+	return ERR(
+	    ERR_IO, "cannot %s %s: an earlier write or fsync of it failed, its content is unknown", what, file->path);
 }
 
 int
@@ -368,8 +369,8 @@ io_read_file(struct io *io, const char *path, uint64_t limit, struct buf *out)
 	TRY(io_open_read(io, path, &file));
 	TRY_GOTO(out, io_size(file, &size));
 	if (size > limit) {
-		rc = ERR_CORRUPT(path, UINT64_MAX, "the file has %" PRIu64 " bytes, more than %" PRIu64 " are never expected", size,
-		    limit);
+		rc = ERR_CORRUPT(path, UINT64_MAX,
+		    "the file has %" PRIu64 " bytes, more than %" PRIu64 " are never expected", size, limit);
 		goto out;
 	}
 	TRY_GOTO(out, buf_reserve(out, size));
@@ -480,7 +481,8 @@ type_of(struct io *io, const char *path, bool *found, enum io_type *type)
 	return rc == ERR_NOTFOUND ? 0 : rc;
 }
 
-static int copy_entry(struct io *from, const char *from_path, struct io *to, const char *to_path, enum io_type type, int depth);
+static int
+copy_entry(struct io *from, const char *from_path, struct io *to, const char *to_path, enum io_type type, int depth);
 
 static int
 copy_file(struct io *from, const char *from_path, struct io *to, const char *to_path)
@@ -544,8 +546,9 @@ copy_directory(struct io *from, const char *from_path, struct io *to, const char
 		char *source = mem_printf(from->mem, "%s/%s", from_path, list.entries[i].name);
 		char *target = mem_printf(from->mem, "%s/%s", to_path, list.entries[i].name);
 
-		rc = source == NULL || target == NULL ? ERR_MEMORY :
-		                                        copy_entry(from, source, to, target, list.entries[i].type, depth + 1);
+		rc = source == NULL || target == NULL
+		    ? ERR_MEMORY
+		    : copy_entry(from, source, to, target, list.entries[i].type, depth + 1);
 		mem_free(from->mem, source);
 		mem_free(from->mem, target);
 	}
@@ -557,14 +560,10 @@ static int
 copy_entry(struct io *from, const char *from_path, struct io *to, const char *to_path, enum io_type type, int depth)
 {
 	switch (type) {
-	case IO_TYPE_FILE:
-		return copy_file(from, from_path, to, to_path);
-	case IO_TYPE_SYMLINK:
-		return copy_symlink(from, from_path, to, to_path);
-	case IO_TYPE_DIRECTORY:
-		return copy_directory(from, from_path, to, to_path, depth);
-	case IO_TYPE_OTHER:
-		break;
+	case IO_TYPE_FILE: return copy_file(from, from_path, to, to_path);
+	case IO_TYPE_SYMLINK: return copy_symlink(from, from_path, to, to_path);
+	case IO_TYPE_DIRECTORY: return copy_directory(from, from_path, to, to_path, depth);
+	case IO_TYPE_OTHER: break;
 	}
 	return ERR(ERR_IO, "cannot copy %s: neither file, directory nor symlink", from_path);
 }

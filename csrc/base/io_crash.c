@@ -47,7 +47,8 @@ name_blob(struct crash_io *io, const struct crash_walk *walk, struct crash_blob 
 static void
 give_back(struct crash_io *io, const struct crash_node *node)
 {
-	if (node != NULL && node->type == IO_TYPE_FILE && node->links == 0 && node->handles == 0 && io->free_bytes != UINT64_MAX)
+	if (node != NULL && node->type == IO_TYPE_FILE && node->links == 0 && node->handles == 0 &&
+	    io->free_bytes != UINT64_MAX)
 		io->free_bytes += node->size;
 }
 
@@ -60,7 +61,8 @@ crash_io_record(struct crash_io *io, struct crash_op op)
 
 /* dir/name -> a new node, or one more name of `existing`. */
 static int
-record_create(struct crash_io *io, const struct crash_walk *walk, enum io_type type, const char *target, struct crash_node *existing)
+record_create(struct crash_io *io, const struct crash_walk *walk, enum io_type type, const char *target,
+    struct crash_node *existing)
 {
 	struct crash_op op = { .kind = CRASH_OP_CREATE, .type = type, .is_new = existing == NULL };
 	int rc;
@@ -177,8 +179,8 @@ crash_pread(struct io_file *file, void *data, size_t n, uint64_t offset)
 	if (node->type != IO_TYPE_FILE)
 		rc = crash_io_failed(EISDIR, "read", file->path);
 	else if (offset > node->size || n > node->size - offset)
-		rc = ERR_CORRUPT(file->path, offset, "the file ends early: it has %" PRIu64 " bytes, %zu from here were expected",
-		    node->size, n);
+		rc = ERR_CORRUPT(file->path, offset,
+		    "the file ends early: it has %" PRIu64 " bytes, %zu from here were expected", node->size, n);
 	else
 		crash_node_read(node, data, n, offset);
 	lock_release(&io->lock);
@@ -223,7 +225,8 @@ crash_fsync(struct io_file *file)
 	int rc;
 
 	lock_take(&io->lock);
-	rc = crash_io_record(io, (struct crash_op){ .kind = CRASH_OP_FSYNC, .node = ((struct crash_file *)file)->node });
+	rc =
+	    crash_io_record(io, (struct crash_op){ .kind = CRASH_OP_FSYNC, .node = ((struct crash_file *)file)->node });
 	lock_release(&io->lock);
 	return rc;
 }
@@ -270,7 +273,8 @@ check_replace(const struct crash_node *from, const struct crash_node *to)
 }
 
 static int
-rename_errno(struct crash_io *io, const char *from_path, const char *to_path, struct crash_walk *from, struct crash_walk *to)
+rename_errno(
+    struct crash_io *io, const char *from_path, const char *to_path, struct crash_walk *from, struct crash_walk *to)
 {
 	int failure = crash_walk_existing(&io->live, from_path, false, from);
 	size_t i;
@@ -381,7 +385,8 @@ crash_rmdir(struct io *io, const char *path)
 
 /* mkdir, symlink and link: a name that must not be there yet. */
 static int
-make_name(struct io *io, const char *path, enum io_type type, const char *target, const char *existing_path, const char *what)
+make_name(
+    struct io *io, const char *path, enum io_type type, const char *target, const char *existing_path, const char *what)
 {
 	struct crash_io *crash = crash_io_of(io);
 	struct crash_walk walk, existing = { .node = NULL };
@@ -400,7 +405,8 @@ make_name(struct io *io, const char *path, enum io_type type, const char *target
 	if (failure != 0)
 		rc = crash_io_failed(failure, what, path);
 	else
-		rc = record_create(crash, &walk, existing.node != NULL ? existing.node->type : type, target, existing.node);
+		rc = record_create(
+		    crash, &walk, existing.node != NULL ? existing.node->type : type, target, existing.node);
 	lock_release(&crash->lock);
 	return rc;
 }
@@ -435,8 +441,8 @@ crash_readlink(struct io *io, const char *path, struct buf *out)
 	if (failure == 0 && walk.node->type != IO_TYPE_SYMLINK)
 		failure = EINVAL;
 	buf_reset(out);
-	rc = failure != 0 ? crash_io_failed(failure, "read symlink", path) :
-	                    buf_append(out, walk.node->target->data, walk.node->target->len + 1);
+	rc = failure != 0 ? crash_io_failed(failure, "read symlink", path)
+			  : buf_append(out, walk.node->target->data, walk.node->target->len + 1);
 	lock_release(&crash->lock);
 	return rc;
 }
@@ -451,7 +457,9 @@ crash_stat(struct io *io, const char *path, struct io_stat *out)
 	lock_take(&crash->lock);
 	failure = crash_walk_existing(&crash->live, path, true, &walk);
 	if (failure == 0)
-		*out = (struct io_stat){ .type = walk.node->type, .bytes = walk.node->size, .modified_ms = walk.node->modified };
+		*out = (struct io_stat){
+			.type = walk.node->type, .bytes = walk.node->size, .modified_ms = walk.node->modified
+		};
 	lock_release(&crash->lock);
 	return failure == 0 ? 0 : crash_io_failed(failure == ENOTDIR ? ENOENT : failure, "stat", path);
 }
@@ -491,8 +499,9 @@ crash_fsync_dir(struct io *io, const char *path)
 	failure = crash_walk_existing(&crash->live, path, true, &walk);
 	if (failure == 0 && walk.node->type != IO_TYPE_DIRECTORY)
 		failure = ENOTDIR;
-	rc = failure != 0 ? crash_io_failed(failure, "fsync directory", path) :
-	                    crash_io_record(crash, (struct crash_op){ .kind = CRASH_OP_FSYNC_DIR, .dir = walk.node->id });
+	rc = failure != 0
+	    ? crash_io_failed(failure, "fsync directory", path)
+	    : crash_io_record(crash, (struct crash_op){ .kind = CRASH_OP_FSYNC_DIR, .dir = walk.node->id });
 	lock_release(&crash->lock);
 	return rc;
 }
@@ -607,28 +616,28 @@ int
 crash_io_new(struct mem *mem, struct crash_io **out)
 {
 	static const struct io_ops ops = {
-	    .open_read = crash_open_read,
-	    .create = crash_create,
-	    .pread = crash_pread,
-	    .write = crash_write,
-	    .fsync = crash_fsync,
-	    .size = crash_size,
-	    .close = crash_close,
-	    .rename = crash_rename,
-	    .unlink = crash_unlink,
-	    .mkdir = crash_mkdir,
-	    .rmdir = crash_rmdir,
-	    .link = crash_link,
-	    .symlink = crash_symlink,
-	    .readlink = crash_readlink,
-	    .stat = crash_stat,
-	    .list = crash_list,
-	    .fsync_dir = crash_fsync_dir,
-	    .lock = crash_lock,
-	    .unlock = crash_unlock,
-	    .free_space = crash_free_space,
-	    .real_path = crash_real_path,
-	    .destroy = crash_destroy,
+		.open_read = crash_open_read,
+		.create = crash_create,
+		.pread = crash_pread,
+		.write = crash_write,
+		.fsync = crash_fsync,
+		.size = crash_size,
+		.close = crash_close,
+		.rename = crash_rename,
+		.unlink = crash_unlink,
+		.mkdir = crash_mkdir,
+		.rmdir = crash_rmdir,
+		.link = crash_link,
+		.symlink = crash_symlink,
+		.readlink = crash_readlink,
+		.stat = crash_stat,
+		.list = crash_list,
+		.fsync_dir = crash_fsync_dir,
+		.lock = crash_lock,
+		.unlock = crash_unlock,
+		.free_space = crash_free_space,
+		.real_path = crash_real_path,
+		.destroy = crash_destroy,
 	};
 	struct crash_io *io = mem_zalloc(mem, sizeof(*io));
 

@@ -180,8 +180,8 @@ io_crash_lose_unsynced(struct io *io, const char *path)
 
 	lock_take(&crash->lock);
 	failure = crash_walk_existing(&crash->live, path, true, &walk);
-	rc = failure != 0 ? crash_io_failed(failure, "lose the unsynced bytes of", path) :
-	                    crash_io_record(crash, (struct crash_op){ .kind = CRASH_OP_LOSE, .node = walk.node->id });
+	rc = failure != 0 ? crash_io_failed(failure, "lose the unsynced bytes of", path)
+			  : crash_io_record(crash, (struct crash_op){ .kind = CRASH_OP_LOSE, .node = walk.node->id });
 	lock_release(&crash->lock);
 	return rc;
 }

@@ -13,8 +13,9 @@
 #include "base/thread.h"
 
 /* What a full disk refuses. A journaling file system may need space for a new name, too. */
-#define CALLS_NEEDING_SPACE (IO_CALL_BIT(IO_CALL_CREATE) | IO_CALL_BIT(IO_CALL_WRITE) | IO_CALL_BIT(IO_CALL_MKDIR) | \
-	IO_CALL_BIT(IO_CALL_LINK) | IO_CALL_BIT(IO_CALL_SYMLINK))
+#define CALLS_NEEDING_SPACE                                                                      \
+	(IO_CALL_BIT(IO_CALL_CREATE) | IO_CALL_BIT(IO_CALL_WRITE) | IO_CALL_BIT(IO_CALL_MKDIR) | \
+	    IO_CALL_BIT(IO_CALL_LINK) | IO_CALL_BIT(IO_CALL_SYMLINK))
 
 struct fault_io {
 	struct io io;
@@ -54,13 +55,26 @@ const char *
 io_call_word(enum io_call call)
 {
 	static const char *const words[IO_CALLS] = {
-	    [IO_CALL_OPEN_READ] = "open",       [IO_CALL_CREATE] = "create",         [IO_CALL_PREAD] = "read",
-	    [IO_CALL_WRITE] = "write",          [IO_CALL_FSYNC] = "fsync",           [IO_CALL_SIZE] = "size",
-	    [IO_CALL_CLOSE] = "close",          [IO_CALL_RENAME] = "rename",         [IO_CALL_UNLINK] = "remove",
-	    [IO_CALL_MKDIR] = "mkdir",          [IO_CALL_RMDIR] = "rmdir",           [IO_CALL_LINK] = "link",
-	    [IO_CALL_SYMLINK] = "symlink",      [IO_CALL_READLINK] = "readlink",     [IO_CALL_STAT] = "stat",
-	    [IO_CALL_LIST] = "list",            [IO_CALL_FSYNC_DIR] = "fsync dir",   [IO_CALL_LOCK] = "lock",
-	    [IO_CALL_FREE_SPACE] = "free space", [IO_CALL_REAL_PATH] = "real path",
+		[IO_CALL_OPEN_READ] = "open",
+		[IO_CALL_CREATE] = "create",
+		[IO_CALL_PREAD] = "read",
+		[IO_CALL_WRITE] = "write",
+		[IO_CALL_FSYNC] = "fsync",
+		[IO_CALL_SIZE] = "size",
+		[IO_CALL_CLOSE] = "close",
+		[IO_CALL_RENAME] = "rename",
+		[IO_CALL_UNLINK] = "remove",
+		[IO_CALL_MKDIR] = "mkdir",
+		[IO_CALL_RMDIR] = "rmdir",
+		[IO_CALL_LINK] = "link",
+		[IO_CALL_SYMLINK] = "symlink",
+		[IO_CALL_READLINK] = "readlink",
+		[IO_CALL_STAT] = "stat",
+		[IO_CALL_LIST] = "list",
+		[IO_CALL_FSYNC_DIR] = "fsync dir",
+		[IO_CALL_LOCK] = "lock",
+		[IO_CALL_FREE_SPACE] = "free space",
+		[IO_CALL_REAL_PATH] = "real path",
 	};
 
 	return (size_t)call < IO_CALLS ? words[call] : "unknown";
@@ -84,7 +98,8 @@ judge(struct fault_io *io, enum io_call call, const char *path, int *errno_value
 	if (!io->planned || !is_counted(&io->plan, call, path))
 		return PASS;
 	io->calls++;
-	if (io->plan.fail_at == 0 || io->calls < io->plan.fail_at || (io->calls > io->plan.fail_at && !io->plan.for_ever))
+	if (io->plan.fail_at == 0 || io->calls < io->plan.fail_at ||
+	    (io->calls > io->plan.fail_at && !io->plan.for_ever))
 		return PASS;
 	*errno_value = io->plan.errno_value;
 	if (!io->plan.leave_out)
@@ -104,8 +119,8 @@ gate(struct io *io, enum io_call call, const char *path, int *rc)
 	verdict = judge(fault, call, path, &errno_value);
 	if (verdict != PASS) {
 		fault->injected++;
-		snprintf(fault->last, sizeof(fault->last), "%s %" PRIu64 ": %s %.200s", verdict == FAIL ? "failed" : "left out",
-		    fault->calls, io_call_word(call), path);
+		snprintf(fault->last, sizeof(fault->last), "%s %" PRIu64 ": %s %.200s",
+		    verdict == FAIL ? "failed" : "left out", fault->calls, io_call_word(call), path);
 	}
 	lock_release(&fault->lock);
 	*rc = 0;
@@ -145,7 +160,8 @@ open_or_create(struct io *io, const char *path, bool create, struct io_file **ou
 		return rc;
 	}
 	if (verdict == PASS)
-		rc = create ? io_create(inner_of(io), path, &file->inner) : io_open_read(inner_of(io), path, &file->inner);
+		rc = create ? io_create(inner_of(io), path, &file->inner)
+			    : io_open_read(inner_of(io), path, &file->inner);
 	if (rc != 0) {
 		io_file_uninit(&file->file);
 		mem_free(io->mem, file);
@@ -191,10 +207,8 @@ fault_write(struct io_file *file, const void *data, size_t n)
 		if (inner != NULL)
 			(void)!io_write(inner, data, n / 2);
 		return err_restore(&saved);
-	case LEAVE_OUT:
-		return 0;
-	case PASS:
-		break;
+	case LEAVE_OUT: return 0;
+	case PASS: break;
 	}
 	return inner == NULL ? 0 : io_write(inner, data, n);
 }
@@ -212,10 +226,8 @@ fault_fsync(struct io_file *file)
 		if (fault->plan.fsync_failed != NULL)
 			(void)!fault->plan.fsync_failed(fault->inner, file->path);
 		return err_restore(&saved);
-	case LEAVE_OUT:
-		return 0;
-	case PASS:
-		break;
+	case LEAVE_OUT: return 0;
+	case PASS: break;
 	}
 	return file_of(file)->inner == NULL ? 0 : io_fsync(file_of(file)->inner);
 }
@@ -250,11 +262,11 @@ fault_close(struct io_file *file)
 /* -- Names ---------------------------------------------------------------------------------------------------------- */
 
 /* Leaves the calling function unless the call shall reach the inner disk. */
-#define PASS_GATE(io, call, path)                              \
+#define PASS_GATE(io, call, path)                                  \
 	do {                                                       \
-		int gate_rc_;                                          \
-		if (gate((io), (call), (path), &gate_rc_) != PASS)     \
-			return gate_rc_;                                   \
+		int gate_rc_;                                      \
+		if (gate((io), (call), (path), &gate_rc_) != PASS) \
+			return gate_rc_;                           \
 	} while (0)
 
 static int
@@ -388,28 +400,28 @@ int
 io_fault_create(struct mem *mem, struct io *inner, struct io **out)
 {
 	static const struct io_ops ops = {
-	    .open_read = fault_open_read,
-	    .create = fault_create,
-	    .pread = fault_pread,
-	    .write = fault_write,
-	    .fsync = fault_fsync,
-	    .size = fault_size,
-	    .close = fault_close,
-	    .rename = fault_rename,
-	    .unlink = fault_unlink,
-	    .mkdir = fault_mkdir,
-	    .rmdir = fault_rmdir,
-	    .link = fault_link,
-	    .symlink = fault_symlink,
-	    .readlink = fault_readlink,
-	    .stat = fault_stat,
-	    .list = fault_list,
-	    .fsync_dir = fault_fsync_dir,
-	    .lock = fault_lock,
-	    .unlock = fault_unlock,
-	    .free_space = fault_free_space,
-	    .real_path = fault_real_path,
-	    .destroy = fault_destroy,
+		.open_read = fault_open_read,
+		.create = fault_create,
+		.pread = fault_pread,
+		.write = fault_write,
+		.fsync = fault_fsync,
+		.size = fault_size,
+		.close = fault_close,
+		.rename = fault_rename,
+		.unlink = fault_unlink,
+		.mkdir = fault_mkdir,
+		.rmdir = fault_rmdir,
+		.link = fault_link,
+		.symlink = fault_symlink,
+		.readlink = fault_readlink,
+		.stat = fault_stat,
+		.list = fault_list,
+		.fsync_dir = fault_fsync_dir,
+		.lock = fault_lock,
+		.unlock = fault_unlock,
+		.free_space = fault_free_space,
+		.real_path = fault_real_path,
+		.destroy = fault_destroy,
 	};
 	struct fault_io *fault = mem_zalloc(mem, sizeof(*fault));
 

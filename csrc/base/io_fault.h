@@ -16,24 +16,44 @@
 
 /* The calls of io.h by number, for masks. */
 enum io_call {
-	IO_CALL_OPEN_READ, IO_CALL_CREATE, IO_CALL_PREAD, IO_CALL_WRITE, IO_CALL_FSYNC, IO_CALL_SIZE, IO_CALL_CLOSE,
-	IO_CALL_RENAME, IO_CALL_UNLINK, IO_CALL_MKDIR, IO_CALL_RMDIR, IO_CALL_LINK, IO_CALL_SYMLINK, IO_CALL_READLINK,
-	IO_CALL_STAT, IO_CALL_LIST, IO_CALL_FSYNC_DIR, IO_CALL_LOCK, IO_CALL_FREE_SPACE, IO_CALL_REAL_PATH, IO_CALLS,
+	IO_CALL_OPEN_READ,
+	IO_CALL_CREATE,
+	IO_CALL_PREAD,
+	IO_CALL_WRITE,
+	IO_CALL_FSYNC,
+	IO_CALL_SIZE,
+	IO_CALL_CLOSE,
+	IO_CALL_RENAME,
+	IO_CALL_UNLINK,
+	IO_CALL_MKDIR,
+	IO_CALL_RMDIR,
+	IO_CALL_LINK,
+	IO_CALL_SYMLINK,
+	IO_CALL_READLINK,
+	IO_CALL_STAT,
+	IO_CALL_LIST,
+	IO_CALL_FSYNC_DIR,
+	IO_CALL_LOCK,
+	IO_CALL_FREE_SPACE,
+	IO_CALL_REAL_PATH,
+	IO_CALLS,
 };
 
-#define IO_CALL_BIT(call)  (UINT32_C(1) << (call))
-#define IO_CALLS_ALL       (IO_CALL_BIT(IO_CALLS) - 1)
-#define IO_CALLS_CHANGING  (IO_CALL_BIT(IO_CALL_CREATE) | IO_CALL_BIT(IO_CALL_WRITE) | IO_CALL_BIT(IO_CALL_FSYNC) | \
-	IO_CALL_BIT(IO_CALL_RENAME) | IO_CALL_BIT(IO_CALL_UNLINK) | IO_CALL_BIT(IO_CALL_MKDIR) | IO_CALL_BIT(IO_CALL_RMDIR) | \
-	IO_CALL_BIT(IO_CALL_LINK) | IO_CALL_BIT(IO_CALL_SYMLINK) | IO_CALL_BIT(IO_CALL_FSYNC_DIR))
+#define IO_CALL_BIT(call) (UINT32_C(1) << (call))
+#define IO_CALLS_ALL      (IO_CALL_BIT(IO_CALLS) - 1)
+#define IO_CALLS_CHANGING                                                                            \
+	(IO_CALL_BIT(IO_CALL_CREATE) | IO_CALL_BIT(IO_CALL_WRITE) | IO_CALL_BIT(IO_CALL_FSYNC) |     \
+	    IO_CALL_BIT(IO_CALL_RENAME) | IO_CALL_BIT(IO_CALL_UNLINK) | IO_CALL_BIT(IO_CALL_MKDIR) | \
+	    IO_CALL_BIT(IO_CALL_RMDIR) | IO_CALL_BIT(IO_CALL_LINK) | IO_CALL_BIT(IO_CALL_SYMLINK) |  \
+	    IO_CALL_BIT(IO_CALL_FSYNC_DIR))
 
 struct io_fault_plan {
-	uint64_t fail_at;         /* the n-th counted call from now fails, 1-based; 0: none */
-	bool for_ever;            /* and every later counted one */
-	int errno_value;          /* EIO, ENOSPC, ... */
-	uint32_t calls;           /* which calls are counted; 0: all */
-	const char *path_part;    /* only calls whose path contains this are counted; NULL: all. Borrowed */
-	bool leave_out;           /* counted calls do not fail: they do nothing and report success (only changing calls) */
+	uint64_t fail_at;      /* the n-th counted call from now fails, 1-based; 0: none */
+	bool for_ever;         /* and every later counted one */
+	int errno_value;       /* EIO, ENOSPC, ... */
+	uint32_t calls;        /* which calls are counted; 0: all */
+	const char *path_part; /* only calls whose path contains this are counted; NULL: all. Borrowed */
+	bool leave_out;        /* counted calls do not fail: they do nothing and report success (only changing calls) */
 	int (*fsync_failed)(struct io *inner, const char *path); /* told of a failed fsync of a file; NULL: nothing */
 };
 

@@ -264,9 +264,9 @@ posix_stat(struct io *io, const char *path, struct io_stat *out)
 	if (stat(path, &st) != 0) /* ENOTDIR: a parent is a file, so nothing can be there */
 		return failed(errno == ENOTDIR ? ENOENT : errno, "stat", path);
 	*out = (struct io_stat){
-	    .type = type_of_mode(st.st_mode),
-	    .bytes = (uint64_t)st.st_size,
-	    .modified_ms = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000,
+		.type = type_of_mode(st.st_mode),
+		.bytes = (uint64_t)st.st_size,
+		.modified_ms = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000,
 	};
 	return 0;
 }
@@ -278,18 +278,14 @@ type_of_entry(int fd, const struct dirent *entry)
 	struct stat st;
 
 	switch (entry->d_type) {
-	case DT_REG:
-		return IO_TYPE_FILE;
-	case DT_DIR:
-		return IO_TYPE_DIRECTORY;
-	case DT_LNK:
-		return IO_TYPE_SYMLINK;
+	case DT_REG: return IO_TYPE_FILE;
+	case DT_DIR: return IO_TYPE_DIRECTORY;
+	case DT_LNK: return IO_TYPE_SYMLINK;
 	case DT_UNKNOWN:
 		if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 			return type_of_mode(st.st_mode);
 		return IO_TYPE_OTHER;
-	default:
-		return IO_TYPE_OTHER;
+	default: return IO_TYPE_OTHER;
 	}
 }
 
@@ -403,7 +399,8 @@ io_posix_lock_owner(const char *locks, unsigned device_major, unsigned device_mi
 		unsigned long long line_inode;
 		long pid;
 
-		if (sscanf(line, "%*d: FLOCK %*s %*s %ld %x:%x:%llu", &pid, &line_major, &line_minor, &line_inode) == 4 &&
+		if (sscanf(line, "%*d: FLOCK %*s %*s %ld %x:%x:%llu", &pid, &line_major, &line_minor, &line_inode) ==
+			4 &&
 		    line_major == device_major && line_minor == device_minor && line_inode == inode && pid > 0)
 			return pid;
 		line += strcspn(line, "\n");
@@ -483,28 +480,28 @@ int
 io_posix_create(struct mem *mem, struct io **out)
 {
 	static const struct io_ops ops = {
-	    .open_read = posix_open_read,
-	    .create = posix_create,
-	    .pread = posix_pread,
-	    .write = posix_write,
-	    .fsync = posix_fsync,
-	    .size = posix_size,
-	    .close = posix_close,
-	    .rename = posix_rename,
-	    .unlink = posix_unlink,
-	    .mkdir = posix_mkdir,
-	    .rmdir = posix_rmdir,
-	    .link = posix_link,
-	    .symlink = posix_symlink,
-	    .readlink = posix_readlink,
-	    .stat = posix_stat,
-	    .list = posix_list,
-	    .fsync_dir = posix_fsync_dir,
-	    .lock = posix_lock,
-	    .unlock = posix_unlock,
-	    .free_space = posix_free_space,
-	    .real_path = posix_real_path,
-	    .destroy = posix_destroy,
+		.open_read = posix_open_read,
+		.create = posix_create,
+		.pread = posix_pread,
+		.write = posix_write,
+		.fsync = posix_fsync,
+		.size = posix_size,
+		.close = posix_close,
+		.rename = posix_rename,
+		.unlink = posix_unlink,
+		.mkdir = posix_mkdir,
+		.rmdir = posix_rmdir,
+		.link = posix_link,
+		.symlink = posix_symlink,
+		.readlink = posix_readlink,
+		.stat = posix_stat,
+		.list = posix_list,
+		.fsync_dir = posix_fsync_dir,
+		.lock = posix_lock,
+		.unlock = posix_unlock,
+		.free_space = posix_free_space,
+		.real_path = posix_real_path,
+		.destroy = posix_destroy,
 	};
 	struct io *io = mem_zalloc(mem, sizeof(*io));
 

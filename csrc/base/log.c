@@ -29,7 +29,11 @@ put_stderr(int level, const char *text)
 	static const char *const names[] = { "info", "warning", "error" };
 
 	/* one call, so that lines of several threads do not mix */
-	fprintf(stderr, "tsengine: %s: %s\n", names[level < LOG_INFO ? LOG_INFO : level > LOG_ERROR ? LOG_ERROR : level], text);
+	fprintf(stderr, "tsengine: %s: %s\n",
+	    names[level < LOG_INFO      ? LOG_INFO
+		    : level > LOG_ERROR ? LOG_ERROR
+					: level],
+	    text);
 }
 
 /* With the lock held. */

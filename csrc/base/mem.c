@@ -64,13 +64,15 @@ charge(struct mem *mem, uint64_t n, uint64_t grow)
 	used = atomic_fetch_add_explicit(&mem->used_bytes, grow, memory_order_relaxed) + grow;
 	if (UNLIKELY(mem->limit_bytes != 0 && used > mem->limit_bytes)) {
 		(void)atomic_fetch_sub_explicit(&mem->used_bytes, grow, memory_order_relaxed);
-		(void)ERR(ERR_MEMORY, "%" PRIu64 " more bytes are over the memory limit of %" PRIu64 " (in use: %" PRIu64 ")", grow,
+		(void)ERR(ERR_MEMORY,
+		    "%" PRIu64 " more bytes are over the memory limit of %" PRIu64 " (in use: %" PRIu64 ")", grow,
 		    mem->limit_bytes, used - grow);
 		return false;
 	}
 	peak = atomic_load_explicit(&mem->peak_bytes, memory_order_relaxed);
-	while (used > peak && !atomic_compare_exchange_weak_explicit(&mem->peak_bytes, &peak, used, memory_order_relaxed,
-	                          memory_order_relaxed))
+	while (used > peak &&
+	    !atomic_compare_exchange_weak_explicit(
+		&mem->peak_bytes, &peak, used, memory_order_relaxed, memory_order_relaxed))
 		continue;
 	return true;
 }

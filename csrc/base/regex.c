@@ -108,8 +108,8 @@ regex_compile(struct mem *mem, struct bytes pattern, struct regex **out)
 	if (regex == NULL)
 		return ERR_MEMORY;
 	regex->mem = mem;
-	failure = re2_gate_open(pattern.len == 0 ? "" : (const char *)pattern.data, pattern.len, REGEX_BYTES_MAX, &regex->re2, words,
-	    sizeof(words));
+	failure = re2_gate_open(pattern.len == 0 ? "" : (const char *)pattern.data, pattern.len, REGEX_BYTES_MAX,
+	    &regex->re2, words, sizeof(words));
 	if (failure == 0) {
 		*out = regex;
 		return 0;
@@ -118,7 +118,8 @@ regex_compile(struct mem *mem, struct bytes pattern, struct regex **out)
 	if (failure == RE2_GATE_NO_MEMORY)
 		return ERR(ERR_MEMORY, "no memory for a regular expression of %zu bytes", pattern.len);
 	return ERR(ERR_MATCH, "the regular expression \"%.*s\" is not valid: %s",
-	    (int)(pattern.len < PATTERN_SHOWN_BYTES ? pattern.len : PATTERN_SHOWN_BYTES), (const char *)pattern.data, words);
+	    (int)(pattern.len < PATTERN_SHOWN_BYTES ? pattern.len : PATTERN_SHOWN_BYTES), (const char *)pattern.data,
+	    words);
 }
 
 void

@@ -147,7 +147,8 @@ parse_last_line(const struct txn_place *place, char *line, struct txn *txn)
 	char *arrow = strstr(line, " -> ");
 
 	if (arrow == NULL || strstr(arrow + 4, " -> ") != NULL)
-		return ERR_CORRUPT(txn->path, UINT64_MAX, "the last line of the transaction is not \"from -> to\": %.300s", line);
+		return ERR_CORRUPT(
+		    txn->path, UINT64_MAX, "the last line of the transaction is not \"from -> to\": %.300s", line);
 	*arrow = '\0';
 	TRY(resolve(place, line, true, txn->path, &txn->from));
 	if (arrow[4] == '\0')
@@ -284,8 +285,8 @@ append_path(const struct txn_place *place, size_t root, const char *between, con
 }
 
 static int
-build_text(const struct txn_place *place, const struct txn_part *removes, size_t removes_count, uint64_t from_id, size_t from_root,
-    struct txn_part to, struct buf *text)
+build_text(const struct txn_place *place, const struct txn_part *removes, size_t removes_count, uint64_t from_id,
+    size_t from_root, struct txn_part to, struct buf *text)
 {
 	char from_name[HEX_DIGITS + 1];
 	size_t i;
@@ -412,8 +413,8 @@ delete_trash(const struct txn_place *place, size_t root, const char *trash)
 	char *path = in_root(place, root, "tmp/", trash);
 
 	if ((path == NULL || io_remove_tree(place->io, path) != 0) && place->log != NULL)
-		log_write(place->log, LOG_WARN, "what was removed stays in %s/tmp until the next open: %s", place->roots[root].path,
-		    err_message());
+		log_write(place->log, LOG_WARN, "what was removed stays in %s/tmp until the next open: %s",
+		    place->roots[root].path, err_message());
 	mem_free(place->mem, path);
 }
 

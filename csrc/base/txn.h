@@ -36,7 +36,7 @@ struct txn_root {
 struct txn_place {
 	struct io *io;
 	struct mem *mem;
-	struct log *log;              /* told about trash that could not be deleted; may be NULL */
+	struct log *log; /* told about trash that could not be deleted; may be NULL */
 	const struct txn_root *roots;
 	size_t roots_count;
 };
@@ -50,16 +50,16 @@ struct txn_part {
 /* One transaction read back; the texts belong to it. */
 struct txn {
 	struct mem *mem;
-	char *path;                   /* of the file */
+	char *path; /* of the file */
 	struct txn_part *removes;
 	size_t removes_count;
-	struct txn_part from;         /* name is that in tmp/, 16 hex digits */
-	struct txn_part to;           /* name NULL: the temporary part is deleted */
-	char *text;                   /* what the names point into */
+	struct txn_part from; /* name is that in tmp/, 16 hex digits */
+	struct txn_part to;   /* name NULL: the temporary part is deleted */
+	char *text;           /* what the names point into */
 };
 
 struct txn_list {
-	struct txn *items;            /* ascending by file name, which is the order to apply them in */
+	struct txn *items; /* ascending by file name, which is the order to apply them in */
 	size_t count;
 	struct mem *mem;
 };
@@ -69,8 +69,8 @@ struct txn_list {
  * may be there all the same (its directory could not be fsynced): then the temporary part must not be deleted, and the
  * owner must stop writing until it is opened again. Otherwise nothing happened.
  */
-NODISCARD int txn_write(const struct txn_place *place, size_t root, uint64_t id, const struct txn_part *removes, size_t removes_count,
-    uint64_t from_id, size_t from_root, struct txn_part to, bool *pending);
+NODISCARD int txn_write(const struct txn_place *place, size_t root, uint64_t id, const struct txn_part *removes,
+    size_t removes_count, uint64_t from_id, size_t from_root, struct txn_part to, bool *pending);
 
 /* Runs roots[root].path/txn/<id>: removals, new name, fsyncs, then the file itself and the trash are deleted. */
 NODISCARD int txn_run_file(const struct txn_place *place, size_t root, uint64_t id);

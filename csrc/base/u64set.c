@@ -1,179 +1,13 @@
 /*
- * u64set.c -- chunks of 65536 ids: sorted u16 arrays when thin, bitmaps when thick.
- * floor: base     uses: u64set.h err.h     used by: index, table, merge
- *
- * What shrinks a set must not fail, so a bitmap that becomes thin turns into an array in its own 8 KiB.
+ * u64set.c -- the list of chunks, and walking through it.
+ * floor: base     uses: u64set.h u64set_chunk.h err.h     used by: index, table, merge
  */
 #include "base/u64set.h"
 
 #include "base/err.h"
+#include "base/u64set_chunk.h"
 
-enum {
-	ARRAY_MAX = 4096,                     /* as many u16 as fit into the bytes of a bitmap */
-	ARRAY_ROOM_MIN = 4,
-	BITMAP_WORDS = 1024,                  /* 65536 bits */
-	BITMAP_BYTES = BITMAP_WORDS * 8,
-	CHUNKS_ROOM_MIN = 4,
-};
-
-_Static_assert(ARRAY_MAX * sizeof(uint16_t) == BITMAP_BYTES, "a bitmap turns into an array in place");
-
-struct u64set_chunk {
-	uint64_t high;
-	uint32_t count;
-	uint16_t room;    /* of an array */
-	bool is_bitmap;
-	union {
-		uint16_t *array;
-		uint64_t *bits;
-	};
-};
-
-/* -- One chunk ------------------------------------------------------------------------------------------------------ */
-
-static bool
-bit_get(const uint64_t *bits, uint32_t low)
-{
-	return (bits[low >> 6] >> (low & 63)) & 1;
-}
-
-static bool
-bit_set(uint64_t *bits, uint32_t low)
-{
-	uint64_t mask = UINT64_C(1) << (low & 63);
-	bool fresh = (bits[low >> 6] & mask) == 0;
-
-	bits[low >> 6] |= mask;
-	return fresh;
-}
-
-static uint32_t
-bits_count(const uint64_t *bits)
-{
-	uint32_t count = 0;
-	size_t i;
-
-	for (i = 0; i < BITMAP_WORDS; i++)
-		count += (uint32_t)__builtin_popcountll(bits[i]);
-	return count;
-}
-
-/* The ids of a bitmap in order; there are at most ARRAY_MAX. */
-static uint32_t
-bits_to_array(const uint64_t *bits, uint16_t *array)
-{
-	uint32_t n = 0, i;
-
-	for (i = 0; i < BITMAP_WORDS; i++) {
-		uint64_t word;
-
-		for (word = bits[i]; word != 0; word &= word - 1)
-			array[n++] = (uint16_t)(i * 64 + (uint32_t)__builtin_ctzll(word));
-	}
-	return n;
-}
-
-/* The index of the first id >= low. */
-static uint32_t
-array_find(const uint16_t *array, uint32_t count, uint32_t low)
-{
-	uint32_t from = 0, to = count;
-
-	while (from < to) {
-		uint32_t middle = (from + to) / 2;
-
-		if (array[middle] < low)
-			from = middle + 1;
-		else
-			to = middle;
-	}
-	return from;
-}
-
-static bool
-chunk_has(const struct u64set_chunk *chunk, uint32_t low)
-{
-	uint32_t i;
-
-	if (chunk->is_bitmap)
-		return bit_get(chunk->bits, low);
-	i = array_find(chunk->array, chunk->count, low);
-	return i < chunk->count && chunk->array[i] == low;
-}
-
-static int
-chunk_reserve(struct mem *mem, struct u64set_chunk *chunk, uint32_t need)
-{
-	uint32_t room = chunk->room < ARRAY_ROOM_MIN ? ARRAY_ROOM_MIN : chunk->room;
-	uint16_t *array;
-
-	assert(!chunk->is_bitmap && need <= ARRAY_MAX);
-	if (chunk->room >= need)
-		return 0;
-	while (room < need)
-		room *= 2;
-	array = mem_realloc(mem, chunk->array, room * sizeof(*array));
-	if (array == NULL)
-		return ERR_MEMORY;
-	chunk->array = array;
-	chunk->room = (uint16_t)room;
-	return 0;
-}
-
-static int
-chunk_to_bitmap(struct mem *mem, struct u64set_chunk *chunk)
-{
-	uint64_t *bits = mem_zalloc(mem, BITMAP_BYTES);
-	uint32_t i;
-
-	if (bits == NULL)
-		return ERR_MEMORY;
-	for (i = 0; i < chunk->count; i++)
-		bit_set(bits, chunk->array[i]);
-	mem_free(mem, chunk->array);
-	chunk->bits = bits;
-	chunk->is_bitmap = true;
-	return 0;
-}
-
-/* Replaces a chunk's ids by count <= ARRAY_MAX others, for which its memory is large enough. */
-static void
-chunk_shrink_to(struct u64set_chunk *chunk, const uint16_t *ids, uint32_t count)
-{
-	if (chunk->is_bitmap) {
-		chunk->is_bitmap = false;
-		chunk->room = ARRAY_MAX;
-	}
-	assert(count <= chunk->room);
-	memcpy(chunk->array, ids, count * sizeof(*ids));
-	chunk->count = count;
-}
-
-/* A bitmap whose bits changed: counts them, and becomes an array when thin. */
-static void
-chunk_settle(struct u64set_chunk *chunk)
-{
-	uint16_t ids[ARRAY_MAX];
-
-	chunk->count = bits_count(chunk->bits);
-	if (chunk->count <= ARRAY_MAX)
-		chunk_shrink_to(chunk, ids, bits_to_array(chunk->bits, ids));
-}
-
-static int
-chunk_copy(struct mem *mem, const struct u64set_chunk *chunk, struct u64set_chunk *out)
-{
-	size_t bytes = chunk->is_bitmap ? BITMAP_BYTES : chunk->count * sizeof(uint16_t);
-	void *data = mem_alloc(mem, bytes);
-
-	if (data == NULL)
-		return ERR_MEMORY;
-	memcpy(data, chunk->is_bitmap ? (const void *)chunk->bits : (const void *)chunk->array, bytes);
-	*out = *chunk;
-	out->array = data;
-	out->room = chunk->is_bitmap ? 0 : (uint16_t)chunk->count;
-	return 0;
-}
+enum { CHUNKS_ROOM_MIN = 4 };
 
 /* -- The list of chunks --------------------------------------------------------------------------------------------- */
 
@@ -257,30 +91,6 @@ drop_if_empty(struct u64set *set, struct u64set_chunk *chunk)
 
 /* -- Adding --------------------------------------------------------------------------------------------------------- */
 
-static int
-chunk_add(struct mem *mem, struct u64set_chunk *chunk, uint32_t low)
-{
-	uint32_t at;
-
-	if (!chunk->is_bitmap) {
-		at = chunk->count > 0 && chunk->array[chunk->count - 1] < low ? chunk->count :
-		                                                                array_find(chunk->array, chunk->count, low);
-		if (at < chunk->count && chunk->array[at] == low)
-			return 0;
-		if (chunk->count < ARRAY_MAX) {
-			TRY(chunk_reserve(mem, chunk, chunk->count + 1));
-			memmove(&chunk->array[at + 1], &chunk->array[at], (chunk->count - at) * sizeof(*chunk->array));
-			chunk->array[at] = (uint16_t)low;
-			chunk->count++;
-			return 0;
-		}
-		TRY(chunk_to_bitmap(mem, chunk));
-	}
-	if (bit_set(chunk->bits, low))
-		chunk->count++;
-	return 0;
-}
-
 int
 u64set_add(struct u64set *set, uint64_t id)
 {
@@ -290,60 +100,16 @@ u64set_add(struct u64set *set, uint64_t id)
 
 	TRY(chunk_for(set, id >> 16, &chunk));
 	before = chunk->count;
-	rc = chunk_add(set->mem, chunk, (uint32_t)(id & 0xFFFF));
+	rc = u64set_chunk_add(set->mem, chunk, (uint32_t)(id & 0xFFFF));
 	set->count += chunk->count - before;
 	drop_if_empty(set, chunk);
 	return rc;
 }
 
-/* Merges two ascending lists without repeating; returns how many. */
-static uint32_t
-merge_arrays(const uint16_t *a, uint32_t a_count, const uint16_t *b, uint32_t b_count, uint16_t *out)
-{
-	uint32_t i = 0, j = 0, n = 0;
-
-	while (i < a_count && j < b_count) {
-		uint16_t x = a[i], y = b[j];
-
-		out[n++] = x < y ? x : y;
-		i += x <= y;
-		j += y <= x;
-	}
-	while (i < a_count)
-		out[n++] = a[i++];
-	while (j < b_count)
-		out[n++] = b[j++];
-	return n;
-}
-
-/* Adds ascending distinct ids to an array or bitmap chunk. */
-static int
-chunk_add_array(struct mem *mem, struct u64set_chunk *chunk, const uint16_t *ids, uint32_t n)
-{
-	uint16_t merged[2 * ARRAY_MAX];
-	uint32_t i;
-
-	assert(n <= ARRAY_MAX);
-	if (!chunk->is_bitmap) {
-		uint32_t count = merge_arrays(chunk->array, chunk->count, ids, n, merged);
-
-		if (count <= ARRAY_MAX) {
-			TRY(chunk_reserve(mem, chunk, count));
-			memcpy(chunk->array, merged, count * sizeof(*merged));
-			chunk->count = count;
-			return 0;
-		}
-		TRY(chunk_to_bitmap(mem, chunk));
-	}
-	for (i = 0; i < n; i++)
-		chunk->count += bit_set(chunk->bits, ids[i]);
-	return 0;
-}
-
 int
 u64set_add_many(struct u64set *set, const uint64_t *ids, size_t n)
 {
-	uint16_t lows[ARRAY_MAX];
+	uint16_t lows[U64SET_ARRAY_MAX];
 	size_t i = 0;
 
 	while (i < n) {
@@ -352,14 +118,14 @@ u64set_add_many(struct u64set *set, const uint64_t *ids, size_t n)
 		uint32_t lows_count = 0, before;
 		int rc;
 
-		for (; i < n && ids[i] >> 16 == high && lows_count < ARRAY_MAX; i++) {
+		for (; i < n && ids[i] >> 16 == high && lows_count < U64SET_ARRAY_MAX; i++) {
 			assert(i == 0 || ids[i - 1] <= ids[i]);
 			if (lows_count == 0 || lows[lows_count - 1] != (uint16_t)ids[i])
 				lows[lows_count++] = (uint16_t)ids[i];
 		}
 		TRY(chunk_for(set, high, &chunk));
 		before = chunk->count;
-		rc = chunk_add_array(set->mem, chunk, lows, lows_count);
+		rc = u64set_chunk_add_array(set->mem, chunk, lows, lows_count);
 		set->count += chunk->count - before;
 		drop_if_empty(set, chunk);
 		if (rc != 0)
@@ -373,25 +139,11 @@ u64set_has(const struct u64set *set, uint64_t id)
 {
 	size_t at = find_chunk(set, id >> 16);
 
-	return at < set->chunks_count && set->chunks[at].high == id >> 16 && chunk_has(&set->chunks[at], (uint32_t)(id & 0xFFFF));
+	return at < set->chunks_count && set->chunks[at].high == id >> 16 &&
+	    u64set_chunk_has(&set->chunks[at], (uint32_t)(id & 0xFFFF));
 }
 
 /* -- Sets with sets ------------------------------------------------------------------------------------------------- */
-
-static int
-chunk_union(struct mem *mem, struct u64set_chunk *chunk, const struct u64set_chunk *other)
-{
-	size_t i;
-
-	if (!other->is_bitmap)
-		return chunk_add_array(mem, chunk, other->array, other->count);
-	if (!chunk->is_bitmap)
-		TRY(chunk_to_bitmap(mem, chunk));
-	for (i = 0; i < BITMAP_WORDS; i++)
-		chunk->bits[i] |= other->bits[i];
-	chunk->count = bits_count(chunk->bits);
-	return 0;
-}
 
 /* Copies of the chunks of other that set has not, in *out; their number in *count. */
 static int
@@ -408,7 +160,7 @@ copy_missing(const struct u64set *set, const struct u64set *other, struct u64set
 			j++;
 		if (j < set->chunks_count && set->chunks[j].high == other->chunks[i].high)
 			continue;
-		rc = chunk_copy(set->mem, &other->chunks[i], &copies[n]);
+		rc = u64set_chunk_copy(set->mem, &other->chunks[i], &copies[n]);
 		n += rc == 0;
 	}
 	if (rc != 0) {
@@ -456,7 +208,7 @@ u64set_union(struct u64set *set, const struct u64set *other)
 		while (j < other->chunks_count && other->chunks[j].high < chunk->high)
 			j++;
 		if (j < other->chunks_count && other->chunks[j].high == chunk->high)
-			rc = chunk_union(set->mem, chunk, &other->chunks[j]);
+			rc = u64set_chunk_union(set->mem, chunk, &other->chunks[j]);
 		set->count += chunk->count - before;
 	}
 	if (rc != 0)
@@ -465,60 +217,6 @@ u64set_union(struct u64set *set, const struct u64set *other)
 	insert_chunks(set, missing, missing_count);
 	mem_free(set->mem, missing);
 	return 0;
-}
-
-/* Keeps the ids of an array for which other has the wanted answer. */
-static void
-array_filter(struct u64set_chunk *chunk, const struct u64set_chunk *other, bool wanted)
-{
-	uint32_t i, n = 0;
-
-	for (i = 0; i < chunk->count; i++) {
-		uint16_t low = chunk->array[i];
-
-		if (chunk_has(other, low) == wanted)
-			chunk->array[n++] = low;
-	}
-	chunk->count = n;
-}
-
-static void
-chunk_intersect(struct u64set_chunk *chunk, const struct u64set_chunk *other)
-{
-	uint16_t ids[ARRAY_MAX];
-	uint32_t i, n = 0;
-
-	if (!chunk->is_bitmap) {
-		array_filter(chunk, other, true);
-	} else if (!other->is_bitmap) {
-		for (i = 0; i < other->count; i++)
-			if (bit_get(chunk->bits, other->array[i]))
-				ids[n++] = other->array[i];
-		chunk_shrink_to(chunk, ids, n);
-	} else {
-		for (i = 0; i < BITMAP_WORDS; i++)
-			chunk->bits[i] &= other->bits[i];
-		chunk_settle(chunk);
-	}
-}
-
-static void
-chunk_subtract(struct u64set_chunk *chunk, const struct u64set_chunk *other)
-{
-	uint32_t i;
-
-	if (!chunk->is_bitmap) {
-		array_filter(chunk, other, false);
-		return;
-	}
-	if (other->is_bitmap) {
-		for (i = 0; i < BITMAP_WORDS; i++)
-			chunk->bits[i] &= ~other->bits[i];
-	} else {
-		for (i = 0; i < other->count; i++)
-			chunk->bits[other->array[i] >> 6] &= ~(UINT64_C(1) << (other->array[i] & 63));
-	}
-	chunk_settle(chunk);
 }
 
 /* Applies both kinds of shrinking; chunks that other has not are emptied or kept. */
@@ -536,9 +234,9 @@ shrink(struct u64set *set, const struct u64set *other, bool intersect)
 		if (j == other->chunks_count || other->chunks[j].high != chunk.high)
 			chunk.count = intersect ? 0 : chunk.count;
 		else if (intersect)
-			chunk_intersect(&chunk, &other->chunks[j]);
+			u64set_chunk_intersect(&chunk, &other->chunks[j]);
 		else
-			chunk_subtract(&chunk, &other->chunks[j]);
+			u64set_chunk_subtract(&chunk, &other->chunks[j]);
 		if (chunk.count == 0) {
 			mem_free(set->mem, chunk.array);
 		} else {
@@ -578,7 +276,7 @@ u64set_equal(const struct u64set *a, const struct u64set *b)
 		/* equal counts have equal forms: invariant (1) */
 		if (x->high != y->high || x->count != y->count)
 			return false;
-		if (memcmp(x->array, y->array, x->is_bitmap ? BITMAP_BYTES : x->count * sizeof(uint16_t)) != 0)
+		if (memcmp(x->array, y->array, x->is_bitmap ? U64SET_BITMAP_BYTES : x->count * sizeof(uint16_t)) != 0)
 			return false;
 	}
 	return true;
@@ -603,7 +301,8 @@ u64set_bytes(const struct u64set *set)
 	size_t i;
 
 	for (i = 0; i < set->chunks_count; i++)
-		bytes += set->chunks[i].is_bitmap ? (uint64_t)BITMAP_BYTES : set->chunks[i].room * sizeof(uint16_t);
+		bytes +=
+		    set->chunks[i].is_bitmap ? (uint64_t)U64SET_BITMAP_BYTES : set->chunks[i].room * sizeof(uint16_t);
 	return bytes;
 }
 
@@ -625,8 +324,9 @@ u64set_iter_seek(struct u64set_iter *iter, const struct u64set *set, uint64_t fr
 		return;
 	chunk = &set->chunks[iter->chunk];
 	if (chunk->high == from >> 16)
-		iter->at = chunk->is_bitmap ? (uint32_t)(from & 0xFFFF) :
-		                              array_find(chunk->array, chunk->count, (uint32_t)(from & 0xFFFF));
+		iter->at = chunk->is_bitmap
+		    ? (uint32_t)(from & 0xFFFF)
+		    : u64set_chunk_array_find(chunk->array, chunk->count, (uint32_t)(from & 0xFFFF));
 }
 
 static size_t
@@ -662,7 +362,7 @@ iter_bitmap(struct u64set_iter *iter, const struct u64set_chunk *chunk, uint64_t
 			}
 			ids[n++] = base | low;
 		}
-		if (++word == BITMAP_WORDS) {
+		if (++word == U64SET_BITMAP_WORDS) {
 			iter->chunk++;
 			iter->at = 0;
 			return n;

@@ -40,7 +40,11 @@ NODISCARD int u64set_add(struct u64set *set, uint64_t id);
 /* ids ascending, equal ones allowed. */
 NODISCARD int u64set_add_many(struct u64set *set, const uint64_t *ids, size_t n);
 bool u64set_has(const struct u64set *set, uint64_t id);
-static inline uint64_t u64set_count(const struct u64set *set) { return set->count; }
+static inline uint64_t
+u64set_count(const struct u64set *set)
+{
+	return set->count;
+}
 /* set = set + other, set & other, set - other. other may be set itself. The last two only shrink and cannot fail. */
 NODISCARD int u64set_union(struct u64set *set, const struct u64set *other);
 void u64set_intersect(struct u64set *set, const struct u64set *other);
