@@ -90,6 +90,7 @@ NODISCARD int item_table_snapshot(struct item_table *table, const char *director
 struct item_table_stats {
 	uint64_t mem_parts, file_parts, mem_items, file_items, blocks, mem_bytes, file_bytes;
 	uint64_t items_added, merges, items_merged, bytes_written, flushes;
+	uint64_t damaged_parts; /* at open: the table is read-only then; met while reading: left out of merges */
 	bool read_only, no_space;
 };
 void item_table_stats(struct item_table *table, struct item_table_stats *out);
