@@ -58,6 +58,7 @@ part_destroy(struct part *part)
 	mem_free(mem, part->sums);
 	mem_free(mem, part->delete_path);
 	mem_free(mem, part->path);
+	mem_free(mem, part->own_name);
 	mem_free(mem, part);
 }
 
@@ -185,10 +186,6 @@ min_dedup_open(struct part *part)
 static int
 part_load(struct part *part)
 {
-	const char *slash;
-
-	slash = strrchr(part->path, '/');
-	part->name = slash == NULL ? part->path : slash + 1;
 	if (part_name_parse(part->name, &part->header) != 0)
 		return ERR_CORRUPT(part->path, UINT64_MAX, "%s", err_message());
 	TRY(part_sums_load(part->io, part->mem, part->path, &part->sums));
@@ -202,7 +199,8 @@ part_load(struct part *part)
 }
 
 int
-part_open_file(struct io *io, struct mem *mem, enum layout layout, const char *path, enum part_tier tier, struct part **out)
+part_open_file_as(struct io *io, struct mem *mem, enum layout layout, const char *path, const char *name, enum part_tier tier,
+    struct part **out)
 {
 	struct part *part = mem_zalloc(mem, sizeof(*part));
 	int rc;
@@ -216,11 +214,20 @@ part_open_file(struct io *io, struct mem *mem, enum layout layout, const char *p
 	part->tier = tier;
 	part->refs = 1;
 	part->path = mem_strdup(mem, path);
-	rc = part->path == NULL ? ERR_MEMORY : part_load(part);
+	part->name = part->own_name = mem_strdup(mem, name);
+	rc = part->path == NULL || part->name == NULL ? ERR_MEMORY : part_load(part);
 	if (rc != 0) {
 		part_destroy(part);
 		return rc;
 	}
 	*out = part;
 	return 0;
+}
+
+int
+part_open_file(struct io *io, struct mem *mem, enum layout layout, const char *path, enum part_tier tier, struct part **out)
+{
+	const char *slash = strrchr(path, '/');
+
+	return part_open_file_as(io, mem, layout, path, slash == NULL ? path : slash + 1, tier, out);
 }

@@ -51,6 +51,7 @@ struct part {
 	struct io *io;
 	char *path;                /* of the directory; NULL in memory */
 	const char *name;          /* last component of path; "" in memory */
+	char *own_name;            /* what `name` points to; NULL in memory */
 	struct io_file *timestamps, *values, *index;
 	uint64_t timestamps_bytes, values_bytes, index_bytes;
 	struct metaindex_row *metaindex; /* sorted by tsid */
@@ -77,6 +78,9 @@ struct part {
 
 /* Opens the directory, reads metaindex.bin and the sidecar, checks sizes. *out has refs == 1. */
 NODISCARD int part_open_file(struct io *io, struct mem *mem, enum layout layout, const char *path, enum part_tier tier, struct part **out);
+/* The same for a directory that has another name for now: the result of a transaction that may not be run yet. */
+NODISCARD int part_open_file_as(struct io *io, struct mem *mem, enum layout layout, const char *path, const char *name, enum part_tier tier,
+	struct part **out);
 void part_ref(struct part *part);
 void part_unref(struct part *part); /* NULL is fine */
 
