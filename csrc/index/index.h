@@ -38,6 +38,8 @@ struct index_env {
 	int64_t visible_ms;         /* staging is sealed this long after its first registration */
 	int64_t durable_ms;         /* and on disk this long after */
 	uint32_t staging_series_max;/* sealed by the writer at this many registrations: bounds the time of one seal */
+	uint64_t mem_bytes_max;     /* in-memory index parts of a generation above this are flushed early; 0: 32 MiB */
+	int64_t composite_from_ms;  /* composite rows are used for searches from this time on (index format 15.2); <= 0: always */
 	bool read_only;
 };
 
@@ -53,7 +55,8 @@ NODISCARD int index_detect_layout(struct io *io, struct mem *mem, const char *ro
 NODISCARD int index_find(struct index *index, struct bytes stored_name, struct tsid *tsid, bool *found);
 /* As index_find, or creates it; date = day number of the row. Registers global items (when new or only in the previous generation) and the day's. *created: it was new. */
 NODISCARD int index_register(struct index *index, struct bytes stored_name, uint64_t date, struct tsid *tsid, bool *created);
-/* Makes sure that the day's items of a known series exist in the current generation (a set in memory answers nearly always). stored_name may be empty: then it is looked up. */
+/* Makes sure that the day's items of a known series exist in the current generation (a set in memory answers nearly always). stored_name may be empty: then it is looked up.
+ * ERR_NOTFOUND: the series was deleted meanwhile; register its name. */
 NODISCARD int index_register_date(struct index *index, const struct tsid *tsid, struct bytes stored_name, uint64_t date);
 /* Every registration so far has a number <= this; those with a number <= index_durable_seq() survive a crash. */
 uint64_t index_last_seq(struct index *index);

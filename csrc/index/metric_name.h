@@ -15,6 +15,9 @@
 #include "base/buf.h"
 #include "ingest/labels.h"
 
+/* Kind 0 (1 + name + 1 + TSID of 32 bytes) is the longest item made of a name; an item has at most 65536 bytes. */
+enum { METRIC_NAME_BYTES_MAX = 65536 - 34 };
+
 struct metric_name_limits {
 	size_t labels_max;      /* LABELS_KEPT_DEFAULT */
 	size_t name_bytes_max;
