@@ -124,6 +124,25 @@ forget_keys(struct dump *dump)
 	memset(dump->keys, 0, 2 * sizeof(struct bytes) * KEYS_SEEN);
 }
 
+/* Of equal names the last counts, as in the storage; "" is the metric name. */
+static void
+keep_last_of_equal(struct labels *labels)
+{
+	const struct bytes name = bytes_of("__name__", 8);
+	size_t kept = 0;
+
+	for (size_t i = 0; i < labels->count; i++) {
+		struct bytes one = labels->items[i].name.len == 0 ? name : labels->items[i].name;
+		bool again = false;
+
+		for (size_t j = i + 1; j < labels->count; j++)
+			again = again || bytes_equal(one, labels->items[j].name.len == 0 ? name : labels->items[j].name);
+		if (!again)
+			labels->items[kept++] = labels->items[i];
+	}
+	labels->count = kept;
+}
+
 static int
 dump_batch(struct dump *dump, const struct ingest_batch *batch)
 {
@@ -138,6 +157,7 @@ dump_batch(struct dump *dump, const struct ingest_batch *batch)
 		dump->result->rows++;
 		arena_reset(&dump->arena);
 		TRY(ingest_key_labels(&dump->options, row->head, row->tail, &dump->arena, &dump->labels));
+		keep_last_of_equal(&dump->labels);
 		TRY(buf_append_text(&dump->out, "R\t"));
 		TRY(metric_text_format(&dump->labels, &dump->out));
 		TRY(buf_printf(&dump->out, "\t%" PRId64 "\t%.17g\n", row->timestamp_ms, row->value));
