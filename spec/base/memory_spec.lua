@@ -1,0 +1,110 @@
+local ffi = require("ffi")
+local native = require("spec.support.native")
+local base = require("spec.base.support")
+local lib, code = base.lib, base.code
+
+native.cdef [[
+int tt_arena_random(struct mem *mem, uint64_t seed);
+int tt_mem_threads(struct mem *mem);
+]]
+
+describe("the memory account", function()
+  it("counts exactly the bytes that live", function()
+    local mem = base.mem()
+    local a, b = lib.mem_alloc(mem, 100), lib.mem_zalloc(mem, 50)
+    assert.equal(150, tonumber(mem.used_bytes))
+    assert.equal(2, tonumber(mem.live_blocks))
+    assert.equal(0, tonumber(ffi.cast("uintptr_t", a) % 16))
+    a = lib.mem_realloc(mem, a, 1000)
+    assert.equal(1050, tonumber(mem.used_bytes))
+    a = lib.mem_realloc(mem, a, 10)
+    assert.equal(60, tonumber(mem.used_bytes))
+    assert.equal(1050, tonumber(mem.peak_bytes))
+    lib.mem_free(mem, a)
+    lib.mem_free(mem, b)
+    lib.mem_free(mem, nil)
+    assert.equal(0, tonumber(mem.used_bytes))
+    assert.equal(0, tonumber(mem.live_blocks))
+  end)
+
+  it("refuses what is over its limit and leaves everything as it was", function()
+    local mem = base.mem(1000)
+    local a = lib.mem_alloc(mem, 600)
+    ffi.fill(a, 600, 7)
+    assert.is_true(lib.mem_alloc(mem, 401) == nil)
+    assert.equal(code.MEMORY, lib.err_code())
+    assert.is_true(lib.mem_realloc(mem, a, 1001) == nil)
+    assert.equal(7, ffi.cast("uint8_t *", a)[599])
+    assert.equal(600, tonumber(mem.used_bytes))
+    local b = lib.mem_alloc(mem, 400)
+    assert.is_true(b ~= nil)
+    lib.mem_free(mem, a)
+    lib.mem_free(mem, b)
+  end)
+
+  it("refuses sizes that overflow", function()
+    local mem = base.mem()
+    assert.is_true(lib.mem_array(mem, 0x8000000000000000ULL, 2) == nil)
+    assert.is_true(lib.mem_alloc(mem, 0xFFFFFFFFFFFFFFFFULL) == nil)
+    assert.equal(0, tonumber(mem.live_blocks))
+  end)
+
+  it("fails the n-th call when told to, once or for ever", function()
+    local mem = base.mem()
+    mem.fail_at = 2
+    local a = lib.mem_alloc(mem, 1)
+    assert.is_true(lib.mem_alloc(mem, 1) == nil)
+    local b = lib.mem_alloc(mem, 1)
+    assert.is_true(b ~= nil)
+    mem.fail_at, mem.fail_for_ever = 4, true
+    for _ = 1, 3 do assert.is_true(lib.mem_zalloc(mem, 1) == nil) end
+    lib.mem_free(mem, a)
+    lib.mem_free(mem, b)
+    assert.equal(0, tonumber(mem.live_blocks))
+  end)
+
+  it("is exact with four threads, and never over its limit", function()
+    native.check(lib.tt_mem_threads(base.mem()))
+    native.check(lib.tt_mem_threads(base.mem(200000)))
+  end)
+
+  it("copies and formats texts", function()
+    local mem = base.mem()
+    local a = lib.mem_strdup(mem, "text")
+    local b = lib.mem_printf(mem, "%s-%d", "x", ffi.cast("int", 7))
+    assert.equal("text", ffi.string(a))
+    assert.equal("x-7", ffi.string(b))
+    lib.mem_free(mem, a)
+    lib.mem_free(mem, b)
+  end)
+end)
+
+describe("a buffer", function()
+  it("grows as needed and keeps its room over a reset", function()
+    local mem = base.mem()
+    local buf = ffi.new("struct buf", { mem = mem })
+    local want = {}
+    for i = 1, 1000 do
+      native.check(lib.buf_printf(buf, "%d,", ffi.cast("int", i)))
+      native.check(lib.buf_append_text(buf, "x"))
+      native.check(lib.buf_append_u8(buf, 0))
+      want[#want + 1] = i .. ",x\0"
+    end
+    native.check(lib.buf_append(buf, nil, 0))
+    assert.equal(table.concat(want), ffi.string(buf.data, buf.len))
+    native.check(lib.buf_reserve(buf, 100000))
+    assert.is_true(buf.cap - buf.len >= 100000)
+    assert.equal(code.MEMORY, lib.buf_reserve(buf, 0xFFFFFFFFFFFFFFFFULL))
+    lib.buf_free(buf)
+    lib.buf_free(buf)
+    assert.equal(0, tonumber(mem.live_blocks))
+  end)
+end)
+
+describe("an arena", function()
+  it("keeps bytes, alignment and count through resets", function()
+    local mem = base.mem()
+    native.check(lib.tt_arena_random(mem, native.seed("arena")))
+    assert.equal(0, tonumber(mem.live_blocks))
+  end)
+end)
