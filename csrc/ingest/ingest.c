@@ -102,15 +102,22 @@ parser_grow(struct ingest_parser *parser)
 	return 0;
 }
 
+void
+ingest_reject_long_line(struct ingest_parser *parser)
+{
+	parser->report.lines++;
+	parser_reject(parser, "a line of more than %d bytes", INGEST_LINE_BYTES_MAX);
+}
+
 /* The whole of one line is [p, end), without newline. */
 static int
 parse_line(struct ingest_parser *parser, const uint8_t *p, const uint8_t *end)
 {
-	parser->report.lines++;
 	if (UNLIKELY(end - p > INGEST_LINE_BYTES_MAX)) {
-		parser_reject(parser, "a line of more than %d bytes", INGEST_LINE_BYTES_MAX);
+		ingest_reject_long_line(parser);
 		return 0;
 	}
+	parser->report.lines++;
 	if (p < end && end[-1] == '\r')
 		end--;
 	return formats[parser->format].line(parser, p, end);
@@ -134,8 +141,7 @@ leave_rest(struct ingest_parser *parser, const uint8_t *p, const uint8_t *end)
 {
 	if (end - p <= INGEST_LINE_BYTES_MAX)
 		return p;
-	parser->report.lines++;
-	parser_reject(parser, "a line of more than %d bytes", INGEST_LINE_BYTES_MAX);
+	ingest_reject_long_line(parser);
 	parser->in_long_line = true;
 	return end;
 }

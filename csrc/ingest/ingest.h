@@ -112,6 +112,8 @@ const struct ingest_report *ingest_report(const struct ingest_parser *parser);
 NODISCARD int ingest_key_labels(const struct ingest_options *options, struct bytes head, struct bytes tail, struct arena *arena, struct labels *out);
 /* A number that changes when the options would give the same raw key other labels: part of the caller's cache key. */
 uint64_t ingest_options_hash(const struct ingest_options *options);
+/* Counts a line that the caller did not hand over because it is too long, so that the lines behind keep their numbers. */
+void ingest_reject_long_line(struct ingest_parser *parser);
 /* Folds a fault found later into the report, as a bad line of unknown number. */
 void ingest_reject(struct ingest_parser *parser, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
