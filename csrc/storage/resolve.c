@@ -128,12 +128,15 @@ resolve_again(struct resolver *resolver, const struct resolve_moment *moment, co
 	struct storage *storage = resolver->storage;
 	uint64_t state = atomic_load_explicit(&tail->ref.state, memory_order_acquire);
 	uint32_t found = atomic_load_explicit(&tail->ref.number, memory_order_relaxed);
+	int rc = ERR_NOTFOUND;
 
 	TRY(resolve_name(resolver, key));
 	if (state >> SERIES_DAY_BITS == moment->stamp)
-		TRY(index_register_date(storage->index, series_map_get(&storage->map, found), buf_bytes(&resolver->name), day));
-	else
-		TRY(resolve_register(storage, buf_bytes(&resolver->name), day, true, &found));
+		rc = index_register_date(storage->index, series_map_get(&storage->map, found), buf_bytes(&resolver->name), day);
+	if (rc == ERR_NOTFOUND) /* another moment, or deleted since this batch began */
+		rc = resolve_register(storage, buf_bytes(&resolver->name), day, true, &found);
+	if (rc != 0)
+		return rc;
 	series_ref_store(&tail->ref, &storage->cache.lock, found, series_state(moment->stamp, day));
 	*number = found;
 	return 0;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/err.h"
+#include "codec/varint.h"
 #include "index/index.h"
 
 enum { OPTIONS_BYTES_MAX = 4096, COMPOSITE_BYTES = 8 };
@@ -267,6 +268,33 @@ take_locks(struct root *root)
 	if (!root->read_only)
 		TRY(make_directory(root, "data"));
 	return lock_one(root, 1, "data/flock.lock");
+}
+
+int
+root_composite_from(const struct root *root, int64_t *from_ms)
+{
+	char *path = root_path(root, "metadata/minTimestampForCompositeIndex");
+	struct buf bytes;
+	bool there = false;
+	int rc;
+
+	buf_init(&bytes, root->mem);
+	if (path == NULL)
+		return ERR_MEMORY;
+	TRY_GOTO(out, io_exists(root->io, path, &there));
+	/* an index that came without the file may be older than composite rows: then they are not used at all */
+	*from_ms = INT64_MAX;
+	if (!there)
+		goto out;
+	TRY_GOTO(out, io_read_file(root->io, path, COMPOSITE_BYTES, &bytes));
+	if (bytes.len == COMPOSITE_BYTES)
+		*from_ms = unzigzag64(get_u64(bytes.data));
+	else
+		rc = ERR_CORRUPT(path, 0, "it has %zu bytes instead of %d; delete the file to go on without it", bytes.len, COMPOSITE_BYTES);
+out:
+	buf_free(&bytes);
+	mem_free(root->mem, path);
+	return rc;
 }
 
 /* The absolute path of what the caller named; made when it is missing and may be made. */

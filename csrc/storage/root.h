@@ -33,5 +33,7 @@ NODISCARD int root_open(struct io *io, struct mem *mem, const char *path, int la
 void root_close(struct root *root); /* a zeroed or closed root is fine */
 /* <root>/<tail>, to be freed with mem_free; NULL: no memory. */
 char *root_path(const struct root *root, const char *tail) NODISCARD;
+/* From when on composite index rows may be relied on (index format 15.2); far in the future when nothing says so. */
+NODISCARD int root_composite_from(const struct root *root, int64_t *from_ms);
 
 #endif

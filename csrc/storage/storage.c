@@ -182,7 +182,9 @@ inside_open_index(struct storage *storage)
 	if (path == NULL)
 		return ERR_MEMORY;
 	env.root = path;
-	rc = index_open(&env, &storage->index);
+	rc = root_composite_from(&storage->root, &env.composite_from_ms);
+	if (rc == 0)
+		rc = index_open(&env, &storage->index);
 	mem_free(&storage->mem, path);
 	return rc;
 }
