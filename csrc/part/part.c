@@ -38,8 +38,9 @@ part_remove(struct part *part)
 	struct err_saved saved;
 
 	err_save(&saved);
-	if (part->path != NULL && io_remove_tree(part->io, part->delete_path != NULL ? part->delete_path : part->path) != 0)
-		err_restore(&saved);
+	if (part->path != NULL)
+		(void)!io_remove_tree(part->io, part->delete_path != NULL ? part->delete_path : part->path);
+	err_restore(&saved);
 }
 
 /* Frees a part that is complete or half made. */

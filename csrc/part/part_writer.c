@@ -414,8 +414,9 @@ part_writer_delete(struct part_writer *writer, bool keep)
 		buf_free(&writer->files[i].pending);
 		part_sums_run_free(&writer->files[i].sums);
 	}
-	if (!keep && writer->directory != NULL && io_remove_tree(writer->io, writer->directory) != 0)
-		err_restore(&saved);
+	if (!keep && writer->directory != NULL)
+		(void)!io_remove_tree(writer->io, writer->directory); /* best effort: what stays in tmp/ goes with the next open */
+	err_restore(&saved);
 	zstd_context_free(&writer->zstd);
 	buf_free(&writer->timestamps_payload);
 	buf_free(&writer->values_payload);

@@ -1,7 +1,11 @@
 --- A JSON reader for specs that keeps every digit of 64-bit integers.
--- Integers within +-2^53 become Lua numbers, larger ones int64_t cdata, those above 2^63 - 1 uint64_t cdata. Everything
--- else is as usual; null is M.null. Objects and arrays are plain tables.
+-- Integers within +-2^53 become Lua numbers, larger ones int64_t cdata, those of 2^63 to 2^64 - 1 uint64_t cdata, those
+-- beyond are doubles like all numbers with a point or an exponent. null is M.null. Objects and arrays are plain tables.
 local ffi = require("ffi")
+
+-- LuaJIT's own tonumber is not always the nearest double: tonumber("1e300") is one unit off.
+pcall(ffi.cdef, "double strtod(const char *text, char **end);")
+local function nearest(text) return ffi.C.strtod(text, nil) end
 
 local M = { null = setmetatable({}, { __tostring = function() return "null" end }) }
 
@@ -53,6 +57,7 @@ end
 local function integer(digits)
   local value = tonumber(digits)
   if math.abs(value) <= EXACT_MAX then return value end
+  if math.abs(value) >= 2 ^ 64 or value < -2 ^ 63 then return nearest(digits) end
   local negative = digits:sub(1, 1) == "-"
   local exact = ffi.new("uint64_t", 0)
   for digit in digits:gmatch("%d") do exact = exact * 10 + tonumber(digit) end
@@ -65,7 +70,7 @@ local function read_number(text, at)
   local digits = text:match("^-?%d+", at)
   local stop = at + #digits
   local tail = text:match("^[%.eE][%d%.eE%+%-]*", stop)
-  if tail then return tonumber(digits .. tail) or fail(text, at, "no number"), stop + #tail end
+  if tail then return nearest(digits .. tail), stop + #tail end
   return integer(digits), stop
 end
 
