@@ -2,7 +2,7 @@
  * ffi.c -- the public functions: arguments are checked and translated, everything else is storage's.
  * floor: ffi     uses: tsengine.h storage     used by: the Lua module, programs in C
  *
- * What is handed out beyond the life of a database (lists, arrays, clocks) is counted in an account of its own, `handed_out`;
+ * What is handed out beyond the life of a database (lists, arrays, clocks) is counted in an account of its own, `ffi_handed_out`;
  * it holds no state but the count.
  *
  * Errors     TSE_FORMAT for arguments that cannot be meant (NULL, negative sizes, unknown numbers); else what storage returns.
@@ -13,33 +13,42 @@
 #pragma GCC visibility pop
 
 #include <stdatomic.h>
-#include <stdio.h>
 
 #include "base/err.h"
-#include "storage/storage.h"
+#include "ffi/ffi_inner.h"
 
 #define TSE_VERSION_TEXT "0.1.0"
 enum { ABI_VERSION = 1, SELECTORS_MAX = 1024 };
 
-_Static_assert(TSE_OK == ERR_NONE && TSE_LOCKED == ERR_LOCKED && TSE_LAYOUT == ERR_LAYOUT && TSE_CORRUPT == ERR_CORRUPTED, "codes");
-_Static_assert(TSE_NOSPACE == ERR_NOSPACE && TSE_IO == ERR_IO && TSE_MEMORY == ERR_MEMORY && TSE_READONLY == ERR_READONLY, "codes");
-_Static_assert(TSE_FORKED == ERR_FORKED && TSE_LIMIT == ERR_LIMIT && TSE_TIMEOUT == ERR_TIMEOUT && TSE_RANGE == ERR_RANGE, "codes");
-_Static_assert(TSE_METRIC == ERR_METRIC && TSE_MATCH == ERR_MATCH && TSE_FORMAT == ERR_FORMAT && TSE_POLICY == ERR_POLICY, "codes");
-_Static_assert(TSE_NOTFOUND == ERR_NOTFOUND && TSE_BUG == ERR_BUG_CODE, "codes");
-_Static_assert(sizeof(((struct tse_part_info *)0)->name) >= PART_NAME_MAX, "a part's name fits");
-_Static_assert(sizeof(((struct tse_part_info *)0)->policy) >= PART_POLICY_MAX, "a policy's name fits");
-_Static_assert(sizeof(((struct tse_log_entry *)0)->text) >= LOG_TEXT_MAX, "a log text fits");
+#define SAME_CODE(public_code, code) _Static_assert((int)(public_code) == (int)(code), "a code of tsengine.h differs from err.h")
+SAME_CODE(TSE_OK, ERR_NONE);
+SAME_CODE(TSE_LOCKED, ERR_LOCKED);
+SAME_CODE(TSE_LAYOUT, ERR_LAYOUT);
+SAME_CODE(TSE_CORRUPT, ERR_CORRUPTED);
+SAME_CODE(TSE_NOSPACE, ERR_NOSPACE);
+SAME_CODE(TSE_IO, ERR_IO);
+SAME_CODE(TSE_MEMORY, ERR_MEMORY);
+SAME_CODE(TSE_READONLY, ERR_READONLY);
+SAME_CODE(TSE_FORKED, ERR_FORKED);
+SAME_CODE(TSE_LIMIT, ERR_LIMIT);
+SAME_CODE(TSE_TIMEOUT, ERR_TIMEOUT);
+SAME_CODE(TSE_RANGE, ERR_RANGE);
+SAME_CODE(TSE_METRIC, ERR_METRIC);
+SAME_CODE(TSE_MATCH, ERR_MATCH);
+SAME_CODE(TSE_FORMAT, ERR_FORMAT);
+SAME_CODE(TSE_POLICY, ERR_POLICY);
+SAME_CODE(TSE_NOTFOUND, ERR_NOTFOUND);
+SAME_CODE(TSE_BUG, ERR_BUG_CODE);
 
-static struct mem handed_out;
+struct mem ffi_handed_out;
 
-/* The public names are the storage's objects under another tag. */
-static struct storage *inner_db(struct tse_db *db) { return (struct storage *)db; }
+/* The public names are the storage's objects under another tag; ffi_inner.h has the database's. */
 static struct storage_series *inner_series(struct tse_series *series) { return (struct storage_series *)series; }
 static struct storage_writer *inner_writer(struct tse_writer *writer) { return (struct storage_writer *)writer; }
 static struct storage_select *inner_select(struct tse_select *select) { return (struct storage_select *)select; }
 
-static int
-missing(const char *what)
+int
+ffi_missing(const char *what)
 {
 	return ERR(ERR_FORMAT, "%s is NULL", what);
 }
@@ -73,7 +82,7 @@ tse_error_word(int code)
 void
 tse_free(void *p)
 {
-	mem_free(&handed_out, p);
+	mem_free(&ffi_handed_out, p);
 }
 
 /* -- Clocks -------------------------------------------------------------------------------------------------------------------- */
@@ -86,7 +95,7 @@ struct tse_clock {
 struct tse_clock *
 tse_clock_manual(int64_t now_ms)
 {
-	struct tse_clock *clock = mem_alloc(&handed_out, sizeof(*clock));
+	struct tse_clock *clock = mem_alloc(&ffi_handed_out, sizeof(*clock));
 
 	if (clock == NULL)
 		return NULL;
@@ -114,7 +123,7 @@ clock_release(void *context)
 	struct tse_clock *clock = context;
 
 	if (clock != NULL && atomic_fetch_sub(&clock->refs, 1) == 1)
-		mem_free(&handed_out, clock);
+		mem_free(&ffi_handed_out, clock);
 }
 
 void
@@ -179,7 +188,7 @@ tse_open(const struct tse_options *options, struct tse_db **out)
 	struct storage *storage = NULL;
 
 	if (options == NULL || out == NULL)
-		return missing("options or out");
+		return ffi_missing("options or out");
 	if (options->log_target < LOG_TO_NOBODY || options->log_target > LOG_TO_RING)
 		return ERR(ERR_FORMAT, "log_target %d is not 0 (nobody), 1 (stderr) or 2 (kept)", options->log_target);
 	if (options->dedup_keep != 0 && options->dedup_keep != 1)
@@ -199,14 +208,14 @@ tse_open(const struct tse_options *options, struct tse_db **out)
 int
 tse_close(struct tse_db *db)
 {
-	return db != NULL ? storage_close(inner_db(db)) : 0;
+	return db != NULL ? storage_close(ffi_inner_db(db)) : 0;
 }
 
 void
 tse_abandon(struct tse_db *db)
 {
 	if (db != NULL)
-		storage_abandon(inner_db(db));
+		storage_abandon(ffi_inner_db(db));
 }
 
 int64_t
@@ -233,8 +242,8 @@ int
 tse_add(struct tse_db *db, uint32_t account, uint32_t project, const char *metric, size_t metric_bytes, int64_t timestamp_ms, double value)
 {
 	if (db == NULL || metric == NULL)
-		return missing("db or metric");
-	return storage_add(inner_db(db), tenant_of(account, project), bytes_of(metric, metric_bytes), timestamp_ms, value);
+		return ffi_missing("db or metric");
+	return storage_add(ffi_inner_db(db), tenant_of(account, project), bytes_of(metric, metric_bytes), timestamp_ms, value);
 }
 
 int
@@ -243,8 +252,8 @@ tse_series_open(struct tse_db *db, uint32_t account, uint32_t project, const cha
 	struct storage_series *series = NULL;
 
 	if (db == NULL || metric == NULL || out == NULL)
-		return missing("db, metric or out");
-	TRY(storage_series_open(inner_db(db), tenant_of(account, project), bytes_of(metric, metric_bytes), &series));
+		return ffi_missing("db, metric or out");
+	TRY(storage_series_open(ffi_inner_db(db), tenant_of(account, project), bytes_of(metric, metric_bytes), &series));
 	*out = (struct tse_series *)series;
 	return 0;
 }
@@ -252,16 +261,16 @@ tse_series_open(struct tse_db *db, uint32_t account, uint32_t project, const cha
 int
 tse_series_add(struct tse_series *series, int64_t timestamp_ms, double value)
 {
-	return series != NULL ? storage_series_add(inner_series(series), timestamp_ms, value) : missing("series");
+	return series != NULL ? storage_series_add(inner_series(series), timestamp_ms, value) : ffi_missing("series");
 }
 
 int
 tse_series_add_columns(struct tse_series *series, const int64_t *timestamps_ms, const double *values, size_t n, uint64_t *accepted)
 {
 	if (series == NULL || accepted == NULL)
-		return missing("series or accepted");
+		return ffi_missing("series or accepted");
 	if (n > 0 && (timestamps_ms == NULL || values == NULL))
-		return missing("timestamps or values");
+		return ffi_missing("timestamps or values");
 	return storage_series_add_columns(inner_series(series), timestamps_ms, values, n, accepted);
 }
 
@@ -275,7 +284,7 @@ tse_series_free(struct tse_series *series)
 static int
 translate_labels(const struct tse_write_options *options, struct label **out)
 {
-	struct label *labels = mem_array(&handed_out, options->extra_labels_count + 1, sizeof(*labels));
+	struct label *labels = mem_array(&ffi_handed_out, options->extra_labels_count + 1, sizeof(*labels));
 
 	if (labels == NULL)
 		return ERR_MEMORY;
@@ -283,8 +292,8 @@ translate_labels(const struct tse_write_options *options, struct label **out)
 		const char *name = options->extra_labels[2 * i], *value = options->extra_labels[2 * i + 1];
 
 		if (name == NULL || value == NULL) {
-			mem_free(&handed_out, labels);
-			return missing("the name or value of an extra label");
+			mem_free(&ffi_handed_out, labels);
+			return ffi_missing("the name or value of an extra label");
 		}
 		labels[i] = (struct label){ .name = bytes_of_text(name), .value = bytes_of_text(value) };
 	}
@@ -303,7 +312,7 @@ translate_write_options(const struct tse_write_options *o, struct storage_write_
 	if (o->compression != 0 && o->compression != 1)
 		return ERR(ERR_FORMAT, "compression %d is neither 0 (plain) nor 1 (told by the first bytes)", o->compression);
 	if (o->extra_labels_count > 0 && o->extra_labels == NULL)
-		return missing("extra_labels");
+		return ffi_missing("extra_labels");
 	if (o->extra_labels_count > INGEST_EXTRA_LABELS_MAX)
 		return ERR(ERR_LIMIT, "%zu extra labels are more than %d", o->extra_labels_count, INGEST_EXTRA_LABELS_MAX);
 	if (o->influx_separator != NULL && strlen(o->influx_separator) >= sizeof(ingest->influx_separator))
@@ -331,12 +340,12 @@ tse_writer_open(struct tse_db *db, const struct tse_write_options *options, stru
 	int rc;
 
 	if (db == NULL || options == NULL || out == NULL)
-		return missing("db, options or out");
+		return ffi_missing("db, options or out");
 	TRY(translate_write_options(options, &inner));
 	TRY(translate_labels(options, &labels));
 	inner.ingest.extra_labels = labels;
-	rc = storage_writer_open(inner_db(db), &inner, &writer);
-	mem_free(&handed_out, labels);
+	rc = storage_writer_open(ffi_inner_db(db), &inner, &writer);
+	mem_free(&ffi_handed_out, labels);
 	if (rc == 0)
 		*out = (struct tse_writer *)writer;
 	return rc;
@@ -346,7 +355,7 @@ int
 tse_writer_write(struct tse_writer *writer, const char *data, size_t n, int last)
 {
 	if (writer == NULL || (data == NULL && n > 0))
-		return missing("writer or data");
+		return ffi_missing("writer or data");
 	return storage_writer_write(inner_writer(writer), bytes_of(data != NULL ? data : "", n), last != 0);
 }
 
@@ -403,14 +412,14 @@ translate_query(const struct tse_query *query, struct bytes **texts, struct stor
 	if (query->matches_count > SELECTORS_MAX)
 		return ERR(ERR_LIMIT, "%zu selectors are more than %d", query->matches_count, SELECTORS_MAX);
 	if (query->matches_count > 0 && (query->matches == NULL || query->match_lengths == NULL))
-		return missing("matches or match_lengths");
-	*texts = mem_array(&handed_out, query->matches_count + 1, sizeof(**texts));
+		return ffi_missing("matches or match_lengths");
+	*texts = mem_array(&ffi_handed_out, query->matches_count + 1, sizeof(**texts));
 	if (*texts == NULL)
 		return ERR_MEMORY;
 	for (size_t i = 0; i < query->matches_count; i++) {
 		if (query->matches[i] == NULL) {
-			mem_free(&handed_out, *texts);
-			return missing("a selector");
+			mem_free(&ffi_handed_out, *texts);
+			return ffi_missing("a selector");
 		}
 		(*texts)[i] = bytes_of(query->matches[i], query->match_lengths[i]);
 	}
@@ -434,10 +443,10 @@ tse_select_open(struct tse_db *db, const struct tse_query *query, struct tse_sel
 	int rc;
 
 	if (db == NULL || query == NULL || out == NULL)
-		return missing("db, query or out");
+		return ffi_missing("db, query or out");
 	TRY(translate_query(query, &texts, &inner));
-	rc = storage_select_open(inner_db(db), &inner, &select);
-	mem_free(&handed_out, texts);
+	rc = storage_select_open(ffi_inner_db(db), &inner, &select);
+	mem_free(&ffi_handed_out, texts);
 	if (rc == 0)
 		*out = (struct tse_select *)select;
 	return rc;
@@ -450,7 +459,7 @@ tse_select_next(struct tse_select *select, struct tse_columns *out, int *found)
 	bool any = false;
 
 	if (select == NULL || out == NULL || found == NULL)
-		return missing("select, out or found");
+		return ffi_missing("select, out or found");
 	TRY(storage_select_next(inner_select(select), &columns, &any));
 	*found = any;
 	if (!any)
@@ -486,7 +495,7 @@ tse_select_free(struct tse_select *select)
 static int
 list_give(struct storage_texts *texts, struct tse_list *out)
 {
-	struct storage_texts *owner = mem_alloc(&handed_out, sizeof(*owner));
+	struct storage_texts *owner = mem_alloc(&ffi_handed_out, sizeof(*owner));
 
 	if (owner == NULL) {
 		storage_texts_free(texts);
@@ -498,8 +507,8 @@ list_give(struct storage_texts *texts, struct tse_list *out)
 }
 
 /* As list_give, or frees the texts of a call that failed. */
-static int
-list_end(int rc, struct storage_texts *texts, struct tse_list *out)
+int
+ffi_list_end(int rc, struct storage_texts *texts, struct tse_list *out)
 {
 	if (rc == 0)
 		return list_give(texts, out);
@@ -513,7 +522,7 @@ tse_list_free(struct tse_list *list)
 	if (list == NULL || list->owner == NULL)
 		return;
 	storage_texts_free(list->owner);
-	mem_free(&handed_out, list->owner);
+	mem_free(&ffi_handed_out, list->owner);
 	*list = (struct tse_list){ 0 };
 }
 
@@ -528,12 +537,12 @@ list_query(struct tse_db *db, const struct tse_query *query, list_fn *ask, struc
 	int rc;
 
 	if (db == NULL || query == NULL || out == NULL)
-		return missing("db, query or out");
+		return ffi_missing("db, query or out");
 	TRY(translate_query(query, &selectors, &inner));
-	storage_texts_init(&texts, &handed_out);
-	rc = ask(inner_db(db), &inner, &texts);
-	mem_free(&handed_out, selectors);
-	return list_end(rc, &texts, out);
+	storage_texts_init(&texts, &ffi_handed_out);
+	rc = ask(ffi_inner_db(db), &inner, &texts);
+	mem_free(&ffi_handed_out, selectors);
+	return ffi_list_end(rc, &texts, out);
 }
 
 int
@@ -557,12 +566,12 @@ tse_label_values(struct tse_db *db, const char *label, size_t label_bytes, const
 	int rc;
 
 	if (db == NULL || label == NULL || query == NULL || out == NULL)
-		return missing("db, label, query or out");
+		return ffi_missing("db, label, query or out");
 	TRY(translate_query(query, &selectors, &inner));
-	storage_texts_init(&texts, &handed_out);
-	rc = storage_label_values(inner_db(db), bytes_of(label, label_bytes), &inner, &texts);
-	mem_free(&handed_out, selectors);
-	return list_end(rc, &texts, out);
+	storage_texts_init(&texts, &ffi_handed_out);
+	rc = storage_label_values(ffi_inner_db(db), bytes_of(label, label_bytes), &inner, &texts);
+	mem_free(&ffi_handed_out, selectors);
+	return ffi_list_end(rc, &texts, out);
 }
 
 int
@@ -573,10 +582,10 @@ tse_delete_series(struct tse_db *db, const struct tse_query *query, uint64_t *se
 	int rc;
 
 	if (db == NULL || query == NULL || series == NULL)
-		return missing("db, query or series");
+		return ffi_missing("db, query or series");
 	TRY(translate_query(query, &selectors, &inner));
-	rc = storage_delete(inner_db(db), &inner, series);
-	mem_free(&handed_out, selectors);
+	rc = storage_delete(ffi_inner_db(db), &inner, series);
+	mem_free(&ffi_handed_out, selectors);
 	return rc;
 }
 
@@ -588,8 +597,8 @@ tse_flush(struct tse_db *db, int wait, uint64_t *ticket)
 	uint64_t ignored;
 
 	if (db == NULL || (wait == 0 && ticket == NULL))
-		return missing("db or ticket");
-	return storage_flush(inner_db(db), wait != 0, ticket != NULL ? ticket : &ignored);
+		return ffi_missing("db or ticket");
+	return storage_flush(ffi_inner_db(db), wait != 0, ticket != NULL ? ticket : &ignored);
 }
 
 int
@@ -598,8 +607,8 @@ tse_force_merge(struct tse_db *db, const char *partition, int wait, uint64_t *ti
 	uint64_t ignored_ticket, ignored_merges;
 
 	if (db == NULL || (wait == 0 && ticket == NULL))
-		return missing("db or ticket");
-	return storage_force_merge(inner_db(db), partition, wait != 0, ticket != NULL ? ticket : &ignored_ticket,
+		return ffi_missing("db or ticket");
+	return storage_force_merge(ffi_inner_db(db), partition, wait != 0, ticket != NULL ? ticket : &ignored_ticket,
 	    merges != NULL ? merges : &ignored_merges);
 }
 
@@ -610,10 +619,10 @@ snapshot(struct tse_db *db, const char *name, bool wait, uint64_t *ticket, struc
 	int rc;
 
 	if (db == NULL || out == NULL)
-		return missing("db or the list");
-	storage_texts_init(&texts, &handed_out);
-	rc = storage_snapshot(inner_db(db), name, wait, ticket, &texts);
-	return list_end(rc, &texts, out);
+		return ffi_missing("db or the list");
+	storage_texts_init(&texts, &ffi_handed_out);
+	rc = storage_snapshot(ffi_inner_db(db), name, wait, ticket, &texts);
+	return ffi_list_end(rc, &texts, out);
 }
 
 int
@@ -627,7 +636,7 @@ tse_snapshot_create(struct tse_db *db, const char *name, struct tse_list *name_a
 int
 tse_snapshot_start(struct tse_db *db, const char *name, uint64_t *ticket, struct tse_list *name_and_path)
 {
-	return ticket != NULL ? snapshot(db, name, false, ticket, name_and_path) : missing("ticket");
+	return ticket != NULL ? snapshot(db, name, false, ticket, name_and_path) : ffi_missing("ticket");
 }
 
 int
@@ -636,17 +645,17 @@ tse_snapshots(struct tse_db *db, struct tse_list *out)
 	struct storage_texts texts;
 
 	if (db == NULL || out == NULL)
-		return missing("db or out");
-	storage_texts_init(&texts, &handed_out);
-	return list_end(storage_snapshots(inner_db(db), &texts), &texts, out);
+		return ffi_missing("db or out");
+	storage_texts_init(&texts, &ffi_handed_out);
+	return ffi_list_end(storage_snapshots(ffi_inner_db(db), &texts), &texts, out);
 }
 
 int
 tse_snapshot_delete(struct tse_db *db, const char *name)
 {
 	if (db == NULL || name == NULL)
-		return missing("db or name");
-	return storage_snapshot_delete(inner_db(db), name);
+		return ffi_missing("db or name");
+	return storage_snapshot_delete(ffi_inner_db(db), name);
 }
 
 int
@@ -656,214 +665,6 @@ tse_step(struct tse_db *db, uint64_t budget_us, uint64_t *did, int64_t *next_ms)
 	int64_t ignored_next;
 
 	if (db == NULL)
-		return missing("db");
-	return storage_step(inner_db(db), budget_us, did != NULL ? did : &ignored_did, next_ms != NULL ? next_ms : &ignored_next);
-}
-
-/* -- Looking in ------------------------------------------------------------------------------------------------------------------------- */
-
-static void
-translate_part(const struct table_part_info *from, struct tse_part_info *to)
-{
-	memset(to, 0, sizeof(*to));
-	snprintf(to->name, sizeof(to->name), "%s", from->name);
-	snprintf(to->partition, sizeof(to->partition), "%s", from->partition);
-	snprintf(to->policy, sizeof(to->policy), "%s", from->policy);
-	to->rows = from->rows;
-	to->blocks = from->blocks;
-	to->bytes = from->bytes;
-	to->min_ms = from->min_ms;
-	to->max_ms = from->max_ms;
-	to->created_ms = from->created_ms;
-	to->id = from->id;
-	to->tier = (int32_t)from->tier;
-	to->generation = from->generation;
-	to->fan_in = from->fan_in;
-	to->busy = from->busy;
-	to->verified = from->verified;
-	to->damaged = from->damaged;
-}
-
-int
-tse_parts(struct tse_db *db, const char *partition, struct tse_part_info **out, size_t *count)
-{
-	struct table_part_info *parts = NULL;
-	struct tse_part_info *given;
-	size_t n = 0;
-
-	if (db == NULL || out == NULL || count == NULL)
-		return missing("db, out or count");
-	TRY(storage_parts(inner_db(db), partition, &parts, &n));
-	given = mem_array(&handed_out, n + 1, sizeof(*given));
-	for (size_t i = 0; given != NULL && i < n; i++)
-		translate_part(&parts[i], &given[i]);
-	storage_free(inner_db(db), parts);
-	if (given == NULL)
-		return ERR_MEMORY;
-	*out = given;
-	*count = n;
-	return 0;
-}
-
-int
-tse_partitions(struct tse_db *db, struct tse_partition_info **out, size_t *count)
-{
-	struct table_partition_info *partitions = NULL;
-	struct tse_partition_info *given;
-	size_t n = 0;
-
-	if (db == NULL || out == NULL || count == NULL)
-		return missing("db, out or count");
-	TRY(storage_partitions(inner_db(db), &partitions, &n));
-	given = mem_array(&handed_out, n + 1, sizeof(*given));
-	for (size_t i = 0; given != NULL && i < n; i++) {
-		const struct table_partition_info *from = &partitions[i];
-
-		given[i] = (struct tse_partition_info){ .min_ms = from->min_ms, .max_ms = from->max_ms, .parts = from->parts, .rows = from->rows,
-			.bytes = from->bytes, .raw_rows = from->raw_rows, .read_only = from->read_only };
-		memcpy(given[i].name, from->name, sizeof(given[i].name));
-	}
-	storage_free(inner_db(db), partitions);
-	if (given == NULL)
-		return ERR_MEMORY;
-	*out = given;
-	*count = n;
-	return 0;
-}
-
-int
-tse_damaged(struct tse_db *db, struct tse_list *out)
-{
-	struct storage_texts texts;
-
-	if (db == NULL || out == NULL)
-		return missing("db or out");
-	storage_texts_init(&texts, &handed_out);
-	return list_end(storage_damaged(inner_db(db), &texts), &texts, out);
-}
-
-static void
-translate_table_stats(const struct table_stats *from, struct tse_stats *to)
-{
-	to->rows_added = from->rows_added;
-	to->rows_ignored_past = from->rows_past;
-	to->rows_ignored_future = from->rows_future;
-	to->raw_rows_now = from->raw_rows;
-	to->parts_mem_now = from->parts_mem;
-	to->parts_small_now = from->parts_small;
-	to->parts_big_now = from->parts_big;
-	to->rows_mem_now = from->rows_mem;
-	to->rows_small_now = from->rows_small;
-	to->rows_big_now = from->rows_big;
-	to->blocks_mem_now = from->blocks_mem;
-	to->blocks_small_now = from->blocks_small;
-	to->blocks_big_now = from->blocks_big;
-	to->bytes_mem_now = from->bytes_mem;
-	to->bytes_small_now = from->bytes_small;
-	to->bytes_big_now = from->bytes_big;
-	to->merges_mem = from->merges_mem;
-	to->merges_small = from->merges_small;
-	to->merges_big = from->merges_big;
-	to->active_merges_now = from->active_merges;
-	to->assisted_merges = from->assisted_merges;
-	to->rows_merged_small = from->rows_merged_small;
-	to->rows_merged_big = from->rows_merged_big;
-	to->rows_deleted = from->rows_deleted;
-	to->rows_deduplicated = from->rows_deduplicated;
-	to->data_bytes_written = from->bytes_written;
-	to->flushes = from->flushes;
-	to->partitions_now = from->partitions;
-	to->partitions_read_only_now = from->partitions_read_only;
-	to->partitions_dropped = from->partitions_dropped;
-	to->parts_dropped = from->parts_dropped;
-	to->parts_damaged_now = from->parts_damaged;
-}
-
-static void
-translate_index_stats(const struct index_stats *from, struct tse_stats *to)
-{
-	const struct item_table_stats *current = &from->current, *previous = &from->previous;
-
-	to->series_created = from->series_created;
-	to->series_deleted_now = from->deleted_ids;
-	to->index_items_mem_now = current->mem_items + previous->mem_items;
-	to->index_items_file_now = current->file_items + previous->file_items;
-	to->index_parts_mem_now = current->mem_parts + previous->mem_parts;
-	to->index_parts_file_now = current->file_parts + previous->file_parts;
-	to->index_blocks_now = current->blocks + previous->blocks;
-	to->index_bytes_now = current->file_bytes + previous->file_bytes;
-	to->index_bytes_written = current->bytes_written + previous->bytes_written;
-	to->index_merges = current->merges + previous->merges;
-	to->index_rotations = from->rotations;
-	to->dates_registered = from->dates_registered;
-	to->missing_tsids = from->missing_tsids;
-	to->missing_names = from->missing_names;
-}
-
-void
-tse_stats(struct tse_db *db, struct tse_stats *out)
-{
-	struct storage_stats stats;
-
-	if (out == NULL)
-		return;
-	memset(out, 0, sizeof(*out));
-	if (db == NULL || storage_stats(inner_db(db), &stats) != 0)
-		return;
-	translate_table_stats(&stats.table, out);
-	translate_index_stats(&stats.index, out);
-	out->rows_ignored_nan = stats.rows_nan;
-	out->lines_rejected = stats.lines_rejected;
-	out->series_cached_now = stats.series_cached;
-	out->memory_used_now = stats.memory_used;
-	out->memory_peak = stats.memory_peak;
-	out->memory_limit = stats.memory_limit;
-	out->live_allocations_now = stats.live_allocations;
-	out->open_files_now = stats.open_files;
-	out->fsyncs = stats.fsyncs;
-	out->bytes_read = stats.bytes_read;
-	out->bytes_written = stats.bytes_written;
-	out->free_disk_now = stats.free_disk;
-	out->queries = stats.queries;
-	out->rows_selected = stats.rows_selected;
-	out->log_lost = stats.log_lost;
-	out->labels_dropped = stats.labels_dropped;
-	out->label_names_cut = stats.names_cut;
-	out->label_values_cut = stats.values_cut;
-	out->read_only = stats.read_only;
-	out->no_space = stats.no_space;
-	out->threads = stats.threads;
-	out->layout = (int32_t)stats.layout;
-}
-
-int
-tse_log_take(struct tse_db *db, struct tse_log_entry *out)
-{
-	struct log_entry entry;
-
-	if (db == NULL || out == NULL || !storage_log_take(inner_db(db), &entry))
-		return 0;
-	*out = (struct tse_log_entry){ .level = entry.level, .at_ms = entry.at_ms };
-	memcpy(out->text, entry.text, sizeof(entry.text));
-	return 1;
-}
-
-int
-tse_event_take(struct tse_db *db, struct tse_event *out)
-{
-	struct storage_event event;
-
-	if (db == NULL || out == NULL || !storage_event_take(inner_db(db), &event))
-		return 0;
-	*out = (struct tse_event){ .at_ms = event.at_ms, .ticket = event.ticket, .count = event.count, .code = event.code };
-	memcpy(out->kind, event.kind, sizeof(out->kind));
-	memcpy(out->partition, event.partition, sizeof(out->partition));
-	memcpy(out->reason, event.reason, sizeof(out->reason));
-	return 1;
-}
-
-int
-tse_event_fd(struct tse_db *db)
-{
-	return db != NULL ? storage_event_fd(inner_db(db)) : -1;
+		return ffi_missing("db");
+	return storage_step(ffi_inner_db(db), budget_us, did != NULL ? did : &ignored_did, next_ms != NULL ? next_ms : &ignored_next);
 }

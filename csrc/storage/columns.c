@@ -4,6 +4,8 @@
  */
 #include "storage/columns.h"
 
+#include "base/err.h"
+
 void
 columns_init(struct columns *columns, struct mem *mem)
 {

@@ -2,7 +2,7 @@
  * snapshot.c -- hard-linked copies of a moment, as victoria-metrics makes and opens them (part format 16, index format 15.3).
  * floor: storage     uses: internal.h     used by: jobs, ffi
  *
- *   data/small/snapshots/<name>/<month>/<part>/*     hard links        (table)
+ *   data/small/snapshots/<name>/<month>/<part>/...   hard links    (table)
  *   data/big/snapshots/<name>/...                    hard links        (table)
  *   indexdb/snapshots/<name>/<generation>/...        hard links        (index)
  *   tsengine/snapshots/<name>/                       being made or removed; else:
