@@ -532,12 +532,12 @@ is_name(struct bytes label_name)
 	return label_name.len == 0 || bytes_equal(label_name, bytes_of("__name__", 8));
 }
 
-/* Tags from p on, then db and the extra labels. The name of an Influx series cannot be replaced: the peer adds it last. */
+/* Tags from p on, then db and the extra labels. They cannot replace the name of a series, which the peer adds last. */
 static int
 add_labels(const struct ingest_options *options, const uint8_t *p, const uint8_t *end, struct arena *arena, struct labels *out)
 {
 	const struct bytes db_label = bytes_of("db", 2);
-	bool has_db = false, room = true;
+	bool has_db = false, room = true, named = out->count > 0;
 	struct label tag;
 
 	while (p <= end) {
@@ -545,7 +545,7 @@ add_labels(const struct ingest_options *options, const uint8_t *p, const uint8_t
 			return ERR(ERR_METRIC, "a tag without '='");
 		TRY(unescape(tag.name, arena, &tag.name));
 		TRY(unescape(tag.value, arena, &tag.value));
-		if (tag.value.len == 0 || is_name(tag.name))
+		if (tag.value.len == 0 || tag.name.len == 0 || (named && is_name(tag.name)))
 			continue;
 		has_db = has_db || bytes_equal(tag.name, db_label);
 		room = room && parser_add_label(out, tag.name, tag.value);
@@ -553,8 +553,10 @@ add_labels(const struct ingest_options *options, const uint8_t *p, const uint8_t
 	if (!has_db)
 		room = room && parser_add_label(out, db_label, options->influx_db);
 	for (size_t i = 0; i < options->extra_labels_count; i++)
-		if (!is_name(options->extra_labels[i].name))
+		if (!named || !is_name(options->extra_labels[i].name))
 			room = room && parser_add_label(out, options->extra_labels[i].name, options->extra_labels[i].value);
+	if (out->count == 0)
+		return ERR(ERR_METRIC, "the options leave neither name nor label");
 	return room ? 0 : ERR(ERR_METRIC, "more than %d labels", LABELS_MAX);
 }
 

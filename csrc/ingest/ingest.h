@@ -107,7 +107,8 @@ const struct ingest_report *ingest_report(const struct ingest_parser *parser);
 /*
  * The labels of a raw key, unescaped, metric name first as "__name__", the format's and the extra labels added in the
  * peer's order, labels without value left out; views live in head, tail, options and arena. ERR_METRIC when the key
- * cannot be parsed (never for a key that ingest_parse gave under the same options).
+ * cannot be parsed (never for a key that ingest_parse gave under the same options), or when influx_skip_measurement and
+ * influx_skip_single_field together leave no label at all.
  */
 NODISCARD int ingest_key_labels(const struct ingest_options *options, struct bytes head, struct bytes tail, struct arena *arena, struct labels *out);
 /* A number that changes when the options would give the same raw key other labels: part of the caller's cache key. */

@@ -92,7 +92,7 @@ describe("A line of text", function()
     peer:post(path, text)
     peer:flush()
     local file = directory .. "-export.jsonl"
-    peer:export_to(file, '{__name__=~".*"}', { ["end"] = os.time() + 3 * 86400 })
+    peer:export_to(file, '{__name__!="no such name"}', { ["end"] = os.time() + 3 * 86400 })
     local to = os.time() * 1000 + 1000
     local theirs = collect(function(add)
       for line in io.lines(file) do
@@ -108,8 +108,8 @@ describe("A line of text", function()
     options.now_ms = to - 1000
     local ours = collect(function(add)
       for _, row in ipairs(ingest.parse(options, text).rows) do
-        -- what both storages drop: before 1970, and more than two days ahead
-        if row.timestamp > 0 and row.timestamp < to + FUTURE_MS then add(row.metric, row.timestamp, row.value) end
+        -- what is not in the export: its start is second 1, and rows more than two days ahead are not stored
+        if row.timestamp >= 1000 and row.timestamp < to + FUTURE_MS then add(row.metric, row.timestamp, row.value) end
       end
     end, from, to)
     return differences(theirs, ours)
@@ -125,5 +125,126 @@ describe("A line of text", function()
     start()
     local found = compare(ingest.corpus("influx.txt"), "/write", { format = "influx" })
     assert.same({}, found)
+  end)
+
+  it("of either corpus with carriage returns means the same", function()
+    start()
+    for path, options in pairs { ["/api/v1/import/prometheus"] = { format = "prometheus" }, ["/write"] = { format = "influx" } } do
+      local text = ingest.corpus(options.format .. ".txt"):gsub("\r", ""):gsub("\n", "\r\n")
+      -- both formats go to one peer: compare only the names of this one
+      local first = options.format:sub(1, 1)
+      for metric, difference in pairs(compare(text, path, options)) do
+        assert(metric:sub(1, 1) ~= first, metric .. " " .. difference)
+      end
+    end
+  end)
+
+  local INFLUX = table.concat({
+    "m,host=a value=1 1704067200", "m,host=a value=2,other=3 1704067201", "m,host=b,db=mine load=4i 1704067202",
+    "m,host=c,env=old f=5", ",host=d g=6 1704067203", " h=7 1704067204", "m\\ x,host=e v\\ w=8 1704067205",
+    "m,__name__=n k=9 1704067206", "m,t=v k=10 0", "m2 x=11 1704067207000", "m2 x=12 1704067208000000",
+    "m2 x=13 1704067209000000000", "",
+  }, "\n")
+
+  it("follows the options of InfluxDB lines", function()
+    local variants = {
+      { flags = {}, path = "/write?db=base", options = { db = "base" } },
+      { flags = {}, path = "/write?db=base&extra_label=env=new&extra_label=x=y", options = { db = "base", extra = "env=new\nx=y" } },
+      { flags = {}, path = "/write?extra_label=__name__=other&extra_label=db=e", options = { extra = "__name__=other\ndb=e" } },
+      { flags = { "-influxSkipSingleField" }, path = "/write", options = { skip_single_field = true } },
+      { flags = { "-influxSkipMeasurement" }, path = "/write", options = { skip_measurement = true } },
+      { flags = { "-influxSkipMeasurement", "-influxSkipSingleField" }, path = "/write",
+        options = { skip_measurement = true, skip_single_field = true } },
+      { flags = { "-influxMeasurementFieldSeparator=::" }, path = "/write", options = { separator = "::" } },
+      { flags = { "-influxMeasurementFieldSeparator=" }, path = "/write", options = { separator = "" } },
+    }
+    for _, variant in ipairs(variants) do
+      start(variant.flags)
+      variant.options.format = "influx"
+      assert.same({}, compare(INFLUX, variant.path, variant.options), variant.path .. table.concat(variant.flags, " "))
+      peer:stop()
+      process.remove_tree(directory)
+      peer = nil
+    end
+  end)
+
+  it("has its timestamp in the unit that the precision names", function()
+    start()
+    local seconds = 1704067200
+    for i, unit in ipairs { { "ns", 1 }, { "u", 1000 }, { "us", 1000 }, { "ms", 1000000 }, { "s", 1000000000 }, { "m", 60e9 },
+      { "h", 3600e9 } } do
+      local text = {}
+      for j, ts in ipairs { 1, 999999, seconds / 3600, seconds / 60, seconds, seconds * 1000 + 7, seconds * 1e6 + 1999,
+        seconds * 1e9 + 1999999, 0 } do
+        text[#text + 1] = ("u%d_%d f=%d %.0f\n"):format(i, j, i, ts)
+      end
+      local name = "u" .. i .. "_"
+      for metric, difference in pairs(compare(table.concat(text), "/write?precision=" .. unit[1],
+        { format = "influx", precision_ns = unit[2] })) do
+        assert(metric:sub(1, #name) ~= name or difference:find("now", 1, true), unit[1] .. " " .. metric .. " " .. difference)
+      end
+    end
+  end)
+
+  it("of Prometheus gets default timestamp and extra labels as there", function()
+    start()
+    local text = 'a 1\na{x="y"} 2\na{x="y",e="old"} 3 1704067200000\na{__name__="b"} 4\n'
+    assert.same({}, compare(text, "/api/v1/import/prometheus?timestamp=1704067201000&extra_label=e=new&extra_label=z=",
+      { format = "prometheus", default_timestamp_ms = 1704067201000, extra = "e=new\nz=" }))
+  end)
+
+  -- {line, what the peer stores, what we store}; nil: nothing
+  local function check_differences(path, options, cases)
+    start()
+    for i, case in ipairs(cases) do
+      local line, theirs, ours = case[1], case[2], case[3]
+      local found = compare(line .. "\n", path, options)
+      local expected = {}
+      for _, row in ipairs { { theirs, "peer" }, { ours, "here" } } do
+        if row[1] then expected[row[1]] = true end
+      end
+      local seen = 0
+      for metric, difference in pairs(found) do
+        local who = difference:find("peer: nothing", 1, true) and "here" or "peer"
+        if difference:find("here: nothing", 1, true) or who == "here" then
+          local of_line = metric == theirs or metric == ours
+          if of_line then seen = seen + 1 end
+          assert(not of_line or who == (metric == theirs and "peer" or "here"), line .. ": " .. metric .. " " .. difference)
+        elseif metric == theirs and metric == ours then
+          seen = seen + 2
+        end
+      end
+      local wanted = (theirs and 1 or 0) + (ours and 1 or 0)
+      assert(seen == wanted, ("case %d, %s: %d of %d differences seen"):format(i, line, seen, wanted))
+    end
+  end
+
+  it("of Prometheus differs where prometheus.c says so, and nowhere else", function()
+    check_differences("/api/v1/import/prometheus", { format = "prometheus" }, {
+      { '{"d1 name",a="b"} 1 1704067200000', nil, '{__name__="d1 name",a="b"}' },
+      { '{__name__="d2 name"} 1 1704067200000', nil, '{__name__="d2 name"}' },
+      { 'd3{"a b"="c"} 1 1704067200000', 'd3{"\\"a b\\""="c"}', 'd3{"a b"="c"}' },
+      { 'd4 5 # {trace_id="x"} 0.5', '{__name__="d4 5 #",trace_id="x"}', "d4" },
+      { "d5 +5 1704067200000", nil, "d5" },
+      { "d6 .5 1704067200000", nil, "d6" },
+      { "d7 5. 1704067200000", nil, "d7" },
+    })
+  end)
+
+  it("of InfluxDB differs where influx.c says so, and nowhere else", function()
+    check_differences("/write", { format = "influx" }, {
+      { "d1 f=abc 1704067200", "d1_f", nil },
+      { "d2 f=12abc 1704067200", "d2_f", nil },
+      { "d3 f=1_000 1704067200", "d3_f", nil },
+      { "d4 f=1.2.3 1704067200", "d4_f", nil },
+      { "d5 f=1 f\\ g=2 1704067200", nil, nil },
+      { "d6 f=1\\ 1704067200", "d6_f", nil },
+      { 'd7 f=1"a 1704067200', "d7_f", nil },
+      { "d8 f=tr 1704067200", "d8_f", nil },
+      { "d9 f=5. 1704067200", "d9_f", "d9_f" },
+      { "d10 f=.5 1704067200", "d10_f", "d10_f" },
+      { "d11 f=+5 1704067200", "d11_f", "d11_f" },
+      { "d12 f=+5i 1704067200", nil, "d12_f" },
+    })
   end)
 end)

@@ -146,6 +146,8 @@ keep_last_of_equal(struct labels *labels)
 static int
 dump_batch(struct dump *dump, const struct ingest_batch *batch)
 {
+	int rc;
+
 	if (batch->keys_epoch != dump->epoch) {
 		forget_keys(dump);
 		dump->epoch = batch->keys_epoch;
@@ -156,7 +158,13 @@ dump_batch(struct dump *dump, const struct ingest_batch *batch)
 		check_key(dump, batch, row);
 		dump->result->rows++;
 		arena_reset(&dump->arena);
-		TRY(ingest_key_labels(&dump->options, row->head, row->tail, &dump->arena, &dump->labels));
+		rc = ingest_key_labels(&dump->options, row->head, row->tail, &dump->arena, &dump->labels);
+		if (rc == ERR_METRIC) {
+			ingest_reject(dump->parser, "%s", err_message());
+			continue;
+		}
+		if (rc != 0)
+			return rc;
 		keep_last_of_equal(&dump->labels);
 		TRY(buf_append_text(&dump->out, "R\t"));
 		TRY(metric_text_format(&dump->labels, &dump->out));
