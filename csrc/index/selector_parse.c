@@ -95,7 +95,7 @@ read_escape(struct parser *parser, uint8_t quote, uint8_t **out)
 {
 	static const char names[] = "abfnrtv\\", bytes[] = "\a\b\f\n\r\t\v\\";
 	const char *simple;
-	uint32_t value;
+	uint32_t value = 0;
 	uint8_t c;
 
 	if (parser->p == parser->end)

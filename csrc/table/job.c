@@ -35,6 +35,7 @@ job_create(struct partition *partition, enum job_kind kind, struct part *const *
 	struct job *job = mem_zalloc(shared->env.mem, sizeof(*job));
 	uint64_t bytes = 0;
 
+	(void)owner; /* only the assert below looks at it */
 	if (job == NULL)
 		return ERR_MEMORY;
 	job->sources = mem_array(shared->env.mem, n, sizeof(struct part *));
