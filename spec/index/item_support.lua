@@ -159,11 +159,17 @@ function M.meaning(items, tenant_bytes)
   return set
 end
 
---- nil when two sets are equal, else a text about one difference.
-function M.difference(expected, found)
+--- nil when found has all of expected, else a text about one that is missing.
+function M.missing(expected, found)
   for key in pairs(expected) do
     if not found[key] then return "missing: " .. M.hex(key) end
   end
+end
+
+--- nil when two sets are equal, else a text about one difference.
+function M.difference(expected, found)
+  local text = M.missing(expected, found)
+  if text then return text end
   for key in pairs(found) do
     if not expected[key] then return "too much: " .. M.hex(key) end
   end
@@ -190,6 +196,7 @@ function M.open(disk, path, options)
   self.now_ms = options.now_ms or M.START_MS
   lib.clock_init_manual(self.clock, self.now_ms)
   self.log = lib.tt_item_log_create(self.mem, self.clock)
+  if self.log == nil then error("no memory for the log", 2) end
   local env = ffi.new("struct item_table_env")
   env.io, env.mem, env.clock, env.log = disk.io, self.mem, self.clock, self.log
   env.tag_row_prefix_bytes = options.prefix_bytes or 0
