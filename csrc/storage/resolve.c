@@ -73,6 +73,9 @@ resolve_name(struct resolver *resolver, const struct series_key *key)
 		.value_bytes_max = LABEL_VALUE_BYTES_MAX,
 	};
 
+	/* the peer adds the name of an influx field behind the labels it counts, that of a prometheus line before them */
+	if (key->options != NULL && key->options->format == INGEST_INFLUX)
+		limits.labels_max++;
 	arena_reset(&resolver->arena);
 	buf_reset(&resolver->name);
 	resolver->cuts = (struct metric_name_cuts){ 0 };
