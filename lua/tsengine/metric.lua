@@ -28,7 +28,7 @@ function M.from_table(labels)
     if type(value) ~= "string" then
       errors.misuse("label '%s' of a metric must be text, got a %s", label, type(value))
     end
-    if label == "__name__" and value:find("^[%a_:][%w_:]*$") then
+    if label == "__name__" then
       name = value
     else
       parts[#parts + 1] = { label, value }
@@ -38,6 +38,11 @@ function M.from_table(labels)
   for i, part in ipairs(parts) do
     local label = part[1]
     parts[i] = (label:find("^[%a_][%w_]*$") and label or quote(label)) .. "=" .. quote(part[2])
+  end
+  if name and not name:find("^[%a_:][%w_:]*$") then
+    -- A name that is no identifier stands first among the labels.
+    table.insert(parts, 1, "__name__=" .. quote(name))
+    name = nil
   end
   if name and #parts == 0 then return name end
   return (name or "") .. "{" .. table.concat(parts, ",") .. "}"
