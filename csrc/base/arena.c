@@ -121,7 +121,7 @@ arena_alloc(struct arena *arena, size_t n)
 	size_t room = (size_t)(arena->end - arena->next);
 	uint8_t *p;
 
-	if (LIKELY(room >= padding && room - padding >= n)) {
+	if (LIKELY(room >= padding && room - padding >= n && arena->next != NULL)) {
 		p = arena->next + padding;
 		arena->next = p + n;
 	} else {
@@ -137,7 +137,7 @@ arena_bytes(struct arena *arena, size_t n)
 {
 	uint8_t *p;
 
-	if (LIKELY((size_t)(arena->end - arena->next) >= n)) {
+	if (LIKELY((size_t)(arena->end - arena->next) >= n && arena->next != NULL)) { /* no bytes are not NULL */
 		p = arena->next;
 		arena->next += n;
 	} else {
