@@ -21,6 +21,7 @@ int tt_merge_blocks(struct tt_table_env *env, struct part *part, struct block_he
   size_t *count);
 int tt_merge_rows(struct tt_table_env *env, struct part *part, bool strict, struct tt_part_rows *rows);
 int tt_merge_file_of_part(struct tt_table_env *env, struct part *part, const struct tt_merge_spec *spec, const char *parent, struct part **out);
+int tt_merge_open(struct tt_table_env *env, int layout, const char *path, struct part **out);
 void tt_merge_two_runs(const int64_t *a_times, const uint64_t *a_values, size_t a, const int64_t *b_times, const uint64_t *b_values, size_t b,
   int64_t *times, uint64_t *values);
 ]]
@@ -47,6 +48,13 @@ function M.merge(env, sources, directory, opts)
   local rc = lib.tt_merge(env, list, #sources, M.spec(opts), directory, out, counts, steps, damaged)
   if rc ~= 0 then return nil, rc, tonumber(damaged[0]) + 1 end
   return out[0], counts, tonumber(steps[0])
+end
+
+--- Opens a part's directory.
+function M.open(env, layout, path)
+  local out = ffi.new("struct part *[1]")
+  native.check(lib.tt_merge_open(env, layout, path, out))
+  return out[0]
 end
 
 return M

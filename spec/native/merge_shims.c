@@ -217,3 +217,10 @@ tt_merge_two_runs(const int64_t *a_times, const uint64_t *a_values, size_t a, co
 	merge_rows((struct rows_run){ a_times, (const row_value *)a_values, a }, (struct rows_run){ b_times, (const row_value *)b_values, b },
 		times, (row_value *)values);
 }
+
+int tt_merge_open(struct tt_table_env *env, int layout, const char *path, struct part **out);
+int
+tt_merge_open(struct tt_table_env *env, int layout, const char *path, struct part **out)
+{
+	return part_open_file(env->io, &env->mem, (enum layout)layout, path, PART_TIER_SMALL, out);
+}
