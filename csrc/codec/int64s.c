@@ -1,6 +1,6 @@
 /*
  * int64s.c -- the six marshal types and the choice among them (part format 8).
- * floor: codec     uses: int64s.h varint.h err.h     used by: part
+ * floor: codec     uses: int64s.h payload.h varint.h err.h     used by: part
  *
  *   type  name         payload of a[0..n); a[0] stands in the header
  *   1     zstd-delta2  a zstd frame of the payload of 5
@@ -15,16 +15,13 @@
 #include "codec/int64s.h"
 
 #include "base/err.h"
+#include "codec/payload.h"
 #include "codec/varint.h"
 
 enum {
-	EXACT_BITS = 64,           /* precision_bits of an exact encoding */
-	COMPRESS_BYTES_MIN = 128,  /* shorter payloads stay as they are (8.2) */
-	TILE = 512                 /* differences at once: they stay in the first level cache */
+	EXACT_BITS = 64, /* precision_bits of an exact encoding */
+	TILE = 512       /* differences at once: they stay in the first level cache */
 };
-
-/* A compressed payload is kept when it is at most this share of the plain one (8.2). */
-#define COMPRESS_RATIO_MAX 0.9
 
 void
 int64s_scratch_init(struct int64s_scratch *scratch, struct mem *mem)
@@ -222,36 +219,11 @@ put_delta2(uint8_t *p, const int64_t *a, size_t n)
 	return p;
 }
 
-/* Which level: the bytes it saves over level 1 against the time it takes (bench/codec). */
-static int
-level_of(size_t n)
-{
-	(void)n;
-	return 1;
-}
-
-/* Appends the payload in scratch->bytes, compressed if that is worth it. *type comes in as the plain one. */
-static int
-append_payload(struct int64s_scratch *scratch, size_t n, struct buf *out, uint8_t *type)
-{
-	struct bytes plain = buf_bytes(&scratch->bytes);
-	size_t before = out->len;
-
-	if (plain.len >= COMPRESS_BYTES_MIN) {
-		TRY(zstd_compress(&scratch->zstd, level_of(n), plain, out));
-		if ((double)(out->len - before) <= COMPRESS_RATIO_MAX * (double)plain.len) {
-			*type = *type == MARSHAL_DELTA2 ? MARSHAL_ZSTD_DELTA2 : MARSHAL_ZSTD_DELTA;
-			return 0;
-		}
-		out->len = before;
-	}
-	return buf_append(out, plain.data, plain.len);
-}
-
 int
 int64s_encode(struct int64s_scratch *scratch, const int64_t *a, size_t n, uint8_t precision_bits, struct buf *out, uint8_t *type,
     int64_t *first)
 {
+	bool compressed;
 	uint8_t *p;
 
 	assert(n >= 1 && precision_bits >= 1 && precision_bits <= EXACT_BITS);
@@ -277,7 +249,10 @@ int64s_encode(struct int64s_scratch *scratch, const int64_t *a, size_t n, uint8_
 		p = precision_bits < EXACT_BITS ? put_lossy_delta2(p, a, n, precision_bits) : put_delta2(p, a, n);
 	}
 	scratch->bytes.len = (size_t)(p - scratch->bytes.data);
-	return append_payload(scratch, n, out, type);
+	TRY(payload_append(&scratch->zstd, buf_bytes(&scratch->bytes), out, &compressed));
+	if (compressed)
+		*type = *type == MARSHAL_DELTA2 ? MARSHAL_ZSTD_DELTA2 : MARSHAL_ZSTD_DELTA;
+	return 0;
 }
 
 /* -- Decoding ------------------------------------------------------------------------------------------------------- */

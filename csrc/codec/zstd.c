@@ -40,38 +40,44 @@ void
 zstd_context_free(struct zstd_context *context)
 {
 	ZSTD_freeCCtx(context->compressor);
+	ZSTD_freeCCtx(context->entropy_compressor);
 	ZSTD_freeDCtx(context->decompressor);
 	context->compressor = NULL;
+	context->entropy_compressor = NULL;
 	context->decompressor = NULL;
 }
 
 /* -- Compression ---------------------------------------------------------------------------------------------------- */
 
+/* A fast level of such a step passes over nearly all matches. */
+enum { LEVEL_ENTROPY = -1000 };
+
 static int
-compressor_make(struct zstd_context *context)
+set(ZSTD_CCtx *compressor, ZSTD_cParameter parameter, int value)
+{
+	size_t n = ZSTD_CCtx_setParameter(compressor, parameter, value);
+
+	return ZSTD_isError(n) ? ERR_BUG("zstd refuses parameter %d = %d: %s", (int)parameter, value, ZSTD_getErrorName(n)) : 0;
+}
+
+static int
+compressor_make(struct zstd_context *context, void **out)
 {
 	ZSTD_CCtx *compressor = ZSTD_createCCtx_advanced(counted(context->mem));
 
 	if (compressor == NULL)
 		return ERR(ERR_MEMORY, "no memory for a zstd compressor");
-	context->compressor = compressor;
-	if (ZSTD_isError(ZSTD_CCtx_setParameter(compressor, ZSTD_c_checksumFlag, 1)))
-		return ERR_BUG("zstd refuses content checksums");
-	return 0;
+	*out = compressor;
+	return set(compressor, ZSTD_c_checksumFlag, 1);
 }
 
-int
-zstd_compress(struct zstd_context *context, int level, struct bytes in, struct buf *out)
+static int
+compress(ZSTD_CCtx *compressor, struct bytes in, struct buf *out)
 {
 	size_t n;
 
-	if (context->compressor == NULL)
-		TRY(compressor_make(context));
 	TRY(buf_reserve(out, ZSTD_compressBound(in.len)));
-	n = ZSTD_CCtx_setParameter(context->compressor, ZSTD_c_compressionLevel, level);
-	if (ZSTD_isError(n))
-		return ERR_BUG("zstd refuses level %d: %s", level, ZSTD_getErrorName(n));
-	n = ZSTD_compress2(context->compressor, out->data + out->len, out->cap - out->len, in.data, in.len);
+	n = ZSTD_compress2(compressor, out->data + out->len, out->cap - out->len, in.data, in.len);
 	if (ZSTD_isError(n)) {
 		if (ZSTD_getErrorCode(n) == ZSTD_error_memory_allocation)
 			return ERR(ERR_MEMORY, "no memory for zstd to compress %zu bytes", in.len);
@@ -79,6 +85,27 @@ zstd_compress(struct zstd_context *context, int level, struct bytes in, struct b
 	}
 	out->len += n;
 	return 0;
+}
+
+int
+zstd_compress(struct zstd_context *context, int level, struct bytes in, struct buf *out)
+{
+	if (context->compressor == NULL)
+		TRY(compressor_make(context, &context->compressor));
+	TRY(set(context->compressor, ZSTD_c_compressionLevel, level));
+	return compress(context->compressor, in, out);
+}
+
+int
+zstd_compress_entropy(struct zstd_context *context, struct bytes in, struct buf *out)
+{
+	if (context->entropy_compressor == NULL) {
+		TRY(compressor_make(context, &context->entropy_compressor));
+		TRY(set(context->entropy_compressor, ZSTD_c_compressionLevel, LEVEL_ENTROPY));
+		/* fast levels leave literals as they are unless told otherwise */
+		TRY(set(context->entropy_compressor, ZSTD_c_literalCompressionMode, ZSTD_ps_enable));
+	}
+	return compress(context->entropy_compressor, in, out);
 }
 
 /* -- Decompression -------------------------------------------------------------------------------------------------- */

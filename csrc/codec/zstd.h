@@ -17,6 +17,7 @@
 struct zstd_context {
 	struct mem *mem;
 	void *compressor;
+	void *entropy_compressor;
 	void *decompressor;
 };
 
@@ -24,6 +25,8 @@ void zstd_context_init(struct zstd_context *context, struct mem *mem);
 void zstd_context_free(struct zstd_context *context);
 /* Appends one frame to out. level: libzstd's, negative ones are its fast levels. */
 NODISCARD int zstd_compress(struct zstd_context *context, int level, struct bytes in, struct buf *out);
+/* As zstd_compress, but looks for (nearly) no matches: bytes are coded by their frequency alone. Fast; best for noise. */
+NODISCARD int zstd_compress_entropy(struct zstd_context *context, struct bytes in, struct buf *out);
 /* Appends the content of one or more frames to out; at most limit bytes. */
 NODISCARD int zstd_decompress(struct zstd_context *context, struct bytes in, size_t limit, struct buf *out);
 

@@ -28,15 +28,18 @@ uint64_t tt_part_env_close(struct tt_part_env *env);
 void tt_part_env_fail(struct tt_part_env *env, uint64_t allocation, uint64_t call);
 uint64_t tt_part_env_live(struct tt_part_env *env);
 uint64_t tt_part_env_bytes_read(struct tt_part_env *env);
-int tt_part_build(struct tt_part_env *env, int layout, const struct row *rows, size_t n, const struct tsid *tsids, uint32_t first, uint32_t step, struct part **out);
-int tt_part_write(struct tt_part_env *env, struct part *from, const char *parent, int64_t dedup_ms, int dedup_keep, char *path, size_t path_bytes);
+int tt_part_build(struct tt_part_env *env, int layout, const struct row *rows, size_t n, const struct tsid *tsids,
+  uint32_t first, uint32_t step, struct part **out);
+int tt_part_write(struct tt_part_env *env, struct part *from, const char *parent, int64_t dedup_ms, int dedup_keep,
+  char *path, size_t path_bytes);
 int tt_part_write_foreign(struct tt_part_env *env, struct part *from, const char *parent, uint64_t seed, char *path, size_t path_bytes);
 int tt_part_open(struct tt_part_env *env, int layout, const char *path, struct part **out);
 int tt_part_verify(struct tt_part_env *env, struct part *part);
 int tt_part_check(struct tt_part_env *env, int layout, const char *path);
 void tt_part_info(const struct part *part, struct tt_part_info *info);
 int tt_part_rows(struct tt_part_env *env, struct part *part, bool strict, bool decode_first, struct tt_part_rows *rows);
-int tt_part_query(struct tt_part_env *env, struct part *part, const struct tsid *tsids, size_t n, int64_t min_ms, int64_t max_ms, struct tt_part_rows *rows);
+int tt_part_query(struct tt_part_env *env, struct part *part, const struct tsid *tsids, size_t n, int64_t min_ms, int64_t max_ms,
+  struct tt_part_rows *rows);
 int tt_part_headers(struct tt_part_env *env, struct part *part, struct block_header *headers, size_t cap, size_t *count);
 uint64_t tt_part_metaindex_count(const struct part *part);
 int tt_part_order(const struct tsid *tsids, size_t n, uint32_t *order);
