@@ -149,7 +149,7 @@ local function flush_and_merge(db, rows_expected)
   local parts, rows, bytes = print_parts(db)
   check(rows == rows_expected and #parts == #db:partitions(), "%d parts became %d in %.2f s (%d merges)", #parts_before, #parts,
     seconds, merges)
-  check(bytes / rows <= BYTES_PER_ROW_MAX, "%.2f bytes per row: %s instead of %s", bytes / rows, terminal.bytes(bytes),
+  check(bytes / rows <= BYTES_PER_ROW_MAX, "%.2f bytes per row: %s, as plain numbers it would be %s", bytes / rows, terminal.bytes(bytes),
     terminal.bytes(rows * 16))
 end
 
