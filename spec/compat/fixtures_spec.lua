@@ -27,6 +27,18 @@ local function unpack_fixture(name)
   return (path .. "/" .. inner:gsub("/indexdb$", "")):gsub("/%./", "/")
 end
 
+--- The values that series of the answer really have: with a filter, 1.79.5 also lists those of deleted series.
+local function live_values(api, label)
+  local have, list = {}, {}
+  for _, series in ipairs(api.series) do
+    if series[label] then have[series[label]] = true end
+  end
+  for _, value in ipairs(api.label_values[label]) do
+    if have[value] then list[#list + 1] = value end
+  end
+  return list
+end
+
 local function read_json(path)
   local file = assert(io.open(path))
   local value = json.decode(file:read("*a"))
@@ -51,12 +63,12 @@ describe("a directory of victoria-metrics", function()
         assert.is_nil((rows.difference(rows.read(exported_lines(name)), db, NAMED)))
         assert.is_nil(rows.list_difference(rows.names(api.series), assert(db:series_names(NAMED))))
         assert.is_nil(rows.list_difference(api.labels, assert(db:labels(NAMED))))
-        for label, values in pairs(api.label_values) do
+        for label in pairs(api.label_values) do
           local ours = {}
           for _, value in ipairs(assert(db:label_values(label, { match = NAMED }))) do
             if not (name:find("^names") and value == SECOND_VALUES[label]) then ours[#ours + 1] = value end
           end
-          local difference = rows.list_difference(values, ours)
+          local difference = rows.list_difference(live_values(api, label), ours)
           assert(not difference, label .. ": " .. tostring(difference))
         end
         assert(db:close())
