@@ -17,8 +17,9 @@ local FIXTURES = {
 --- What their writer was asked for: series without a name are in none of its answers.
 local NAMED = '{__name__!=""}'
 
---- Of a label that a name has twice the peer lists the first value, we list both: series alias has job 1 and 3.
-local SECOND_VALUES = { job = "3" }
+--- Series alias has the label job twice, 1 and 3: the peer lists one of them, JSON shows the other, we list both.
+local TWICE = { job = { ["1"] = true, ["3"] = true } }
+local function twice(name, label, value) return name:find("^names") and TWICE[label] and TWICE[label][value] end
 
 local function unpack_fixture(name)
   local path = module.directory()
@@ -28,13 +29,13 @@ local function unpack_fixture(name)
 end
 
 --- The values that series of the answer really have: with a filter, 1.79.5 also lists those of deleted series.
-local function live_values(api, label)
+local function live_values(name, api, label)
   local have, list = {}, {}
   for _, series in ipairs(api.series) do
     if series[label] then have[series[label]] = true end
   end
   for _, value in ipairs(api.label_values[label]) do
-    if have[value] then list[#list + 1] = value end
+    if have[value] and not twice(name, label, value) then list[#list + 1] = value end
   end
   return list
 end
@@ -66,9 +67,9 @@ describe("a directory of victoria-metrics", function()
         for label in pairs(api.label_values) do
           local ours = {}
           for _, value in ipairs(assert(db:label_values(label, { match = NAMED }))) do
-            if not (name:find("^names") and value == SECOND_VALUES[label]) then ours[#ours + 1] = value end
+            if not twice(name, label, value) then ours[#ours + 1] = value end
           end
-          local difference = rows.list_difference(live_values(api, label), ours)
+          local difference = rows.list_difference(live_values(name, api, label), ours)
           assert(not difference, label .. ": " .. tostring(difference))
         end
         assert(db:close())
