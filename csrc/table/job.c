@@ -235,9 +235,14 @@ job_ready(struct job *job, int64_t now_ms)
 static int
 publish(struct job *job)
 {
-	bool done, blocked;
+	bool done = false, blocked = false;
+	int rc = publish_step(&job->publish, &done, &blocked);
 
-	TRY(publish_step(&job->publish, &done, &blocked));
+	/* Past the commit point there is no way back: what lacks memory is tried again until there is some. */
+	if (rc == ERR_MEMORY && job->publish.committed)
+		blocked = true;
+	else if (rc != 0)
+		return rc;
 	if (blocked)
 		wait(job);
 	if (done) {

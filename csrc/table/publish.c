@@ -216,12 +216,13 @@ commit(struct publish *publish)
 static int
 move(struct publish *publish)
 {
-	for (size_t i = 0; i < publish->sources_count; i++) {
-		const struct part *source = publish->sources[i];
+	for (; publish->moved < publish->sources_count; publish->moved++) {
+		const struct part *source = publish->sources[publish->moved];
 
 		if (source->tier == PART_TIER_MEM)
 			continue;
-		TRY(rename_and_free(publish->partition, mem_strdup(publish->partition->shared->env.mem, source->path), removed_path(publish, i)));
+		TRY(rename_and_free(publish->partition, mem_strdup(publish->partition->shared->env.mem, source->path),
+			removed_path(publish, publish->moved)));
 		publish->changed[tree_of(source)] = true;
 	}
 	if (has_output(publish)) {

@@ -29,6 +29,7 @@ struct publish {
 	enum publish_state state;
 	bool committed;
 	bool changed[2];            /* directories of these trees were renamed */
+	size_t moved;               /* sources that have been renamed, or need not be */
 	size_t files;               /* sources on disk */
 	struct part *result;        /* after PUBLISH_SHOW: borrowed from the slots, NULL when nothing is left */
 };
@@ -36,7 +37,7 @@ struct publish {
 /* An in-memory part takes the place of raw rows. ERR_MEMORY: nothing happened; else raw is freed. */
 NODISCARD int publish_raw_rows(struct partition *partition, struct raw_rows *raw, struct part *part);
 
-/* *blocked: a snapshot reads the directories; call again later. */
+/* *blocked: a snapshot reads the directories; call again later. After ERR_MEMORY the same step may be tried again. */
 NODISCARD int publish_step(struct publish *publish, bool *done, bool *blocked);
 /* After an error, or instead of going on. */
 void publish_abort(struct publish *publish);
