@@ -233,7 +233,7 @@ move_to_trash(struct table *table, const struct partition *partition, enum tree 
 	if (rc == 0)
 		rc = io_rename(env->io, partition->path[tree], target);
 	if (rc == 0)
-		trash_add(&table->shared.trash, target);
+		table->drop_moved = target;
 	else
 		mem_free(env->mem, target);
 	mem_free(env->mem, directory);
@@ -250,6 +250,12 @@ sync_moved(struct table *table, enum tree tree)
 	if (rc == 0)
 		rc = directory == NULL ? ERR_MEMORY : io_fsync_dir(env->io, directory);
 	mem_free(env->mem, directory);
+	/* Not a moment earlier: were the rename lost and the deletions kept, the next open would find half a month. */
+	if (rc == 0)
+		trash_add(&table->shared.trash, table->drop_moved);
+	else
+		mem_free(env->mem, table->drop_moved);
+	table->drop_moved = NULL;
 	return rc;
 }
 

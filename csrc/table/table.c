@@ -56,6 +56,7 @@ table_close(struct table *table)
 		partition_delete(table->partitions[i]);
 	for (size_t i = 0; i < table->dropped_count; i++)
 		partition_delete(table->dropped[i]);
+	mem_free(mem, table->drop_moved);
 	mem_free(mem, table->partitions);
 	mem_free(mem, table->dropped);
 	table_shared_free(&table->shared);

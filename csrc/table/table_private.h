@@ -31,6 +31,7 @@ struct table {
 	bool upkeep_running;            /* one thread at a time does the three */
 	struct partition *dropping;
 	enum drop_state drop_state;
+	char *drop_moved;               /* where the half that was renamed is now, until that is durable */
 };
 
 /* Finds or makes (create) the partition of a month; *out NULL: there is none. */

@@ -340,3 +340,42 @@ tt_table_damaged(struct tt_table_env *env, char *text, size_t text_bytes)
 
 struct table *tt_table_of(struct tt_table_env *env);
 struct table *tt_table_of(struct tt_table_env *env) { return env->table; }
+
+/* -- Crashes ------------------------------------------------------------------------------------------------------------ */
+
+uint64_t tt_table_crash_ops(struct tt_table_env *env);
+uint64_t tt_table_crash_ops(struct tt_table_env *env) { return io_crash_ops_count(env->disk); }
+
+uint64_t tt_table_crash_uncertain(struct tt_table_env *env, uint64_t k);
+uint64_t tt_table_crash_uncertain(struct tt_table_env *env, uint64_t k) { return io_crash_uncertain(env->disk, k); }
+
+int tt_table_crash_describe(struct tt_table_env *env, uint64_t index, char *text, size_t text_bytes);
+int
+tt_table_crash_describe(struct tt_table_env *env, uint64_t index, char *text, size_t text_bytes)
+{
+	struct buf line;
+	int rc;
+
+	buf_init(&line, &env->mem);
+	rc = io_crash_describe(env->disk, index, &line);
+	if (rc == 0)
+		snprintf(text, text_bytes, "%s", (const char *)line.data);
+	buf_free(&line);
+	return rc;
+}
+
+/* What a crash before operation k leaves, as an environment of its own; NULL when memory ran out. *fingerprint tells states apart. */
+struct tt_table_env *tt_table_crash_state(struct tt_table_env *env, uint64_t k, int model, int data, uint64_t seed, uint64_t *fingerprint);
+struct tt_table_env *
+tt_table_crash_state(struct tt_table_env *env, uint64_t k, int model, int data, uint64_t seed, uint64_t *fingerprint)
+{
+	struct crash_choice choice = { .model = (enum crash_model)model, .data = (enum crash_data)data, .seed = seed };
+	struct tt_table_env *state = tt_table_env_open(env->root, true, (uint32_t)env->map.count, clock_now_ms(&env->clock));
+
+	io_destroy(state->io);
+	io_destroy(state->disk);
+	if (io_crash_state(env->disk, k, &choice, &state->disk) != 0 || io_fault_create(&state->mem, state->disk, &state->io) != 0)
+		abort();
+	*fingerprint = io_crash_fingerprint(state->disk);
+	return state;
+}
