@@ -26,6 +26,14 @@ static const int64_t power_of_10[19] = {INT64_C(1), INT64_C(10), INT64_C(100), I
     INT64_C(1000000000000), INT64_C(10000000000000), INT64_C(100000000000000), INT64_C(1000000000000000),
     INT64_C(10000000000000000), INT64_C(100000000000000000), INT64_C(1000000000000000000)};
 
+/* The greatest magnitude that may be multiplied by 10^k: a division less per value. */
+#define UP_TO(power) (INT64_MAX / INT64_C(power))
+static const int64_t up_limit[19] = {UP_TO(1), UP_TO(10), UP_TO(100), UP_TO(1000), UP_TO(10000), UP_TO(100000), UP_TO(1000000),
+    UP_TO(10000000), UP_TO(100000000), UP_TO(1000000000), UP_TO(10000000000), UP_TO(100000000000), UP_TO(1000000000000),
+    UP_TO(10000000000000), UP_TO(100000000000000), UP_TO(1000000000000000), UP_TO(10000000000000000), UP_TO(100000000000000000),
+    UP_TO(1000000000000000000)};
+#undef UP_TO
+
 enum {
 	EXPONENT_UP_MAX = 18,         /* the largest power of ten above */
 	EXPONENT_UP_UNLIMITED = 1024, /* of zeros and special mantissas: they fit any exponent */
@@ -137,6 +145,15 @@ decimal_of_fraction(double g, uint64_t *mantissa, int *exponent)
 	*exponent = s;
 }
 
+/* Does g >= 0 take the integer path? Doubles of 2^53 and more have no fraction; trunc() may be a call. */
+static inline bool
+is_integral(double g)
+{
+	if (g < 0x1p53)
+		return (double)(int64_t)g == g;
+	return g < INTEGER_PATH_MAX;
+}
+
 /* A number that is neither special nor zero. */
 static inline void
 decimal_of_number(double v, int64_t *mantissa, int *exponent)
@@ -144,7 +161,7 @@ decimal_of_number(double v, int64_t *mantissa, int *exponent)
 	double g = fabs(v);
 	uint64_t u;
 
-	if (g < INTEGER_PATH_MAX && g == trunc(g))
+	if (is_integral(g))
 		decimal_of_integer(g, &u, exponent);
 	else
 		decimal_of_fraction(g, &u, exponent);
@@ -199,7 +216,7 @@ exponent_up(int64_t m)
 	magnitude = m < 0 ? 0 - (uint64_t)m : (uint64_t)m;
 	/* 1233/4096 is a little less than log10 of 2, so 10^k <= 2^(leading zeros - 1): k fits, and at most one more does */
 	k = (__builtin_clzll(magnitude) - 1) * 1233 >> 12;
-	if (k < EXPONENT_UP_MAX && magnitude <= (uint64_t)(INT64_MAX / power_of_10[k + 1]))
+	if (k < EXPONENT_UP_MAX && magnitude <= (uint64_t)up_limit[k + 1])
 		k++;
 	return k;
 }
@@ -216,25 +233,53 @@ scale(int64_t m, int k)
 	return k < -EXPONENT_UP_MAX ? 0 : m / power_of_10[-k];
 }
 
+/*
+ * The double whose bits are those of 1.5 * 2^52 plus m is 1.5 * 2^52 + m exactly, for m in [-2^51, 2^51). Additions of
+ * doubles and subtractions of integers are cheap in vectors; conversions of int64 are not before AVX-512.
+ */
+#define SMALL_BIAS_BITS UINT64_C(0x4338000000000000)
+#define SMALL_BIAS      6755399441055744.0
+#define SMALL_MAX       2251799813685248.0 /* 2^51 */
+
+/* As many values are looked at before one asks whether to go on: a count that compilers turn into vectors. */
+enum { GROUP = 16 };
+
+/* One group of integers_of by the bits of the bias; false when a value is no integer of 51 bits. */
+static inline bool
+small_integers_of(const double *values, int64_t *mantissas)
+{
+	uint64_t odd = 0;
+
+	for (size_t i = 0; i < GROUP; i++) {
+		double biased = values[i] + SMALL_BIAS;
+
+		mantissas[i] = (int64_t)(double_bits(biased) - SMALL_BIAS_BITS);
+		/* rounded to an integer, it is the value only if that was one; and only below the limit are the bits right */
+		odd |= (uint64_t)!(biased - SMALL_BIAS == values[i]) | (uint64_t)!(fabs(values[i]) < SMALL_MAX);
+	}
+	return odd == 0;
+}
+
 /* Fills mantissas with the integers of values; false when one is no integer below 2^55. */
 static bool
 integers_of(const double *values, size_t n, int64_t *mantissas)
 {
-	for (size_t i = 0; i < n;) {
-		size_t end = n - i < 64 ? n : i + 64;
-		unsigned odd = 0;
+	size_t i = 0;
 
-		/* no branch inside: whether to go on is asked once in 64 values */
-		for (; i < end; i++) {
-			double v = values[i];
-			double bounded = fabs(v) < INTEGER_EXACT_MAX ? v : 0.5;
-			int64_t m = (int64_t)bounded;
+	while (i < n) {
+		size_t end;
 
-			odd |= (double)m != bounded;
-			mantissas[i] = m;
+		if (n - i >= GROUP && small_integers_of(values + i, mantissas + i)) {
+			i += GROUP;
+			continue;
 		}
-		if (odd)
-			return false;
+		for (end = n - i < GROUP ? n : i + GROUP; i < end; i++) {
+			double v = values[i];
+
+			if (!(fabs(v) < INTEGER_EXACT_MAX) || (double)(int64_t)v != v)
+				return false;
+			mantissas[i] = (int64_t)v;
+		}
 	}
 	return true;
 }
@@ -351,28 +396,28 @@ special_to_double(int64_t m)
 	return double_of_bits(STALE_NAN_BITS);
 }
 
-/* Does every mantissa lie in [-2^51, 2^51), so that none is special? *any: is one of them not 0? */
-static bool
-all_small(const int64_t *mantissas, size_t n, bool *any)
+static inline double
+number_to_double(int64_t m, int16_t exponent, double power)
 {
-	uint64_t high = 0, ones = 0;
+	double v = (double)m;
 
-	for (size_t i = 0; i < n; i++) {
-		uint64_t m = (uint64_t)mantissas[i];
-
-		high |= m + (UINT64_C(1) << 51);
-		ones |= m;
-	}
-	*any = ones != 0;
-	return high >> 52 == 0;
+	if (exponent < 0)
+		v /= power;
+	else if (exponent > 0)
+		v *= power;
+	/* 0 * Inf: CPUs differ in the sign of that NaN, and Lua may see one kind only */
+	return v == v ? v : double_of_bits(CANONICAL_NAN_BITS);
 }
 
-/*
- * The double whose bits are those of 1.5 * 2^52 plus m is 1.5 * 2^52 + m exactly, for m in [-2^51, 2^51). An addition
- * of integers and a subtraction of doubles are cheap in vectors; a conversion of int64 is not before AVX-512.
- */
-#define SMALL_BIAS_BITS UINT64_C(0x4338000000000000)
-#define SMALL_BIAS      6755399441055744.0
+static void
+slow_to_doubles(const int64_t *mantissas, size_t n, int16_t exponent, double power, double *values)
+{
+	for (size_t i = 0; i < n; i++) {
+		int64_t m = mantissas[i];
+
+		values[i] = is_special(m) ? special_to_double(m) : number_to_double(m, exponent, power);
+	}
+}
 
 static inline double
 small_to_double(int64_t m)
@@ -380,51 +425,59 @@ small_to_double(int64_t m)
 	return double_of_bits((uint64_t)m + SMALL_BIAS_BITS) - SMALL_BIAS;
 }
 
-static void
-small_to_doubles(const int64_t *mantissas, size_t n, int16_t exponent, double *values)
+/* One group, if every mantissa lies in [-2^51, 2^51), so that none is special; else nothing happens. In place is fine. */
+static inline bool
+small_to_doubles(const int64_t *mantissas, int16_t exponent, double power, double *values)
 {
-	if (exponent == 0) {
-		for (size_t i = 0; i < n; i++)
-			values[i] = small_to_double(mantissas[i]);
-	} else if (exponent < 0) {
-		double power = pow10_of(-exponent);
+	double numbers[GROUP];
+	uint64_t high = 0;
 
-		for (size_t i = 0; i < n; i++)
-			values[i] = small_to_double(mantissas[i]) / power;
+	for (size_t i = 0; i < GROUP; i++)
+		high |= (uint64_t)mantissas[i] + (UINT64_C(1) << 51);
+	if (high >> 52 != 0)
+		return false;
+	for (size_t i = 0; i < GROUP; i++)
+		numbers[i] = small_to_double(mantissas[i]);
+	if (exponent < 0) {
+		for (size_t i = 0; i < GROUP; i++)
+			values[i] = numbers[i] / power;
+	} else if (exponent > 0) {
+		for (size_t i = 0; i < GROUP; i++)
+			values[i] = numbers[i] * power;
 	} else {
-		double power = pow10_of(exponent);
-
-		for (size_t i = 0; i < n; i++)
-			values[i] = small_to_double(mantissas[i]) * power;
+		memcpy(values, numbers, sizeof(numbers));
 	}
+	return true;
+}
+
+/* 10^308 is the last power that is no infinity: above, 0 * Inf needs care, and all zeros are zeros all the same. */
+static void
+huge_to_doubles(const int64_t *mantissas, size_t n, int16_t exponent, double *values)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < n; i++)
+		any |= mantissas[i] != 0;
+	slow_to_doubles(mantissas, n, any ? exponent : 0, HUGE_VAL, values);
 }
 
 void
 decimal_to_doubles(const int64_t *mantissas, size_t n, int16_t exponent, double *values)
 {
 	double power = pow10_of(exponent < 0 ? -exponent : exponent);
-	bool any;
 
-	/* 0 * Inf is a NaN, see below; so that case takes the slow way unless every mantissa is 0 */
-	if (all_small(mantissas, n, &any) && (exponent <= 308 || !any)) {
-		small_to_doubles(mantissas, n, any ? exponent : 0, values);
+	if (exponent > 308) {
+		huge_to_doubles(mantissas, n, exponent, values);
 		return;
 	}
-	for (size_t i = 0; i < n; i++) {
-		int64_t m = mantissas[i];
-		double v;
+	while (n > 0) {
+		size_t count = n < GROUP ? n : GROUP;
 
-		if (is_special(m)) {
-			values[i] = special_to_double(m);
-			continue;
-		}
-		v = (double)m;
-		if (exponent < 0)
-			v /= power;
-		else if (exponent > 0)
-			v *= power;
-		/* 0 * Inf: CPUs differ in the sign of that NaN, and Lua may see one kind only */
-		values[i] = v == v ? v : double_of_bits(CANONICAL_NAN_BITS);
+		if (count < GROUP || !small_to_doubles(mantissas, exponent, power, values))
+			slow_to_doubles(mantissas, count, exponent, power, values);
+		mantissas += count;
+		values += count;
+		n -= count;
 	}
 }
 

@@ -19,10 +19,16 @@ enum marshal_type {
 	MARSHAL_DELTA = 6
 };
 
-/* Reused between calls: the zstd context and a byte buffer. */
+/* Reused between calls: the zstd context, a byte buffer, and the last array that int64s_decode_shared unpacked. */
 struct int64s_scratch {
 	struct zstd_context zstd;
 	struct buf bytes;
+	struct {
+		struct buf payload;
+		struct buf numbers; /* int64_t[count] */
+		size_t count;       /* 0: nothing is remembered */
+		uint8_t type;
+	} shared;
 };
 
 void int64s_scratch_init(struct int64s_scratch *scratch, struct mem *mem);
@@ -33,6 +39,12 @@ NODISCARD int int64s_encode(struct int64s_scratch *scratch, const int64_t *a, si
 	uint8_t *type, int64_t *first);
 /* Fills a[0..n), n >= 1, from the payload. Any valid type is accepted, minimal or not. */
 NODISCARD int int64s_decode(struct int64s_scratch *scratch, struct bytes payload, uint8_t type, int64_t first, int64_t *a, size_t n);
+/*
+ * The same, for arrays of which many have one payload: the timestamps of series that are scraped together. A compressed
+ * payload that equals the last one is not unpacked again.
+ */
+NODISCARD int int64s_decode_shared(struct int64s_scratch *scratch, struct bytes payload, uint8_t type, int64_t first, int64_t *a,
+	size_t n);
 /* Repairs lossy timestamps (8.5): non-decreasing within [min, max]. ERR_CORRUPTED when max < min. */
 NODISCARD int int64s_ensure_non_decreasing(int64_t *a, size_t n, int64_t min, int64_t max);
 

@@ -72,22 +72,43 @@ varints_get(const uint8_t *p, const uint8_t *end, int64_t *out, size_t n)
 	return p;
 }
 
+/* One varint by its length, without a branch that depends on it. Writes eight bytes. */
+static inline uint8_t *
+put_spread(uint8_t *p, uint64_t u)
+{
+	unsigned len;
+	uint64_t word;
+
+	if (UNLIKELY(u >= UINT64_C(1) << 56))
+		return put_uvarint(p, u);
+	len = (70 - (unsigned)__builtin_clzll(u | 1)) / 7;
+	word = spread(u) | (TOP_BITS & ((UINT64_C(1) << (8 * len - 8)) - 1));
+	memcpy(p, &word, 8);
+	return p + len;
+}
+
 uint8_t *
 varints_put(uint8_t *p, const int64_t *in, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		uint64_t u = zigzag64(in[i]);
-		uint64_t word;
-		unsigned len;
+	size_t i = 0;
 
-		if (UNLIKELY(u >= UINT64_C(1) << 56)) {
-			p = put_uvarint(p, u);
+	for (; n - i >= 8; i += 8) {
+		uint64_t u[8], any = 0;
+
+		for (int k = 0; k < 8; k++) {
+			u[k] = zigzag64(in[i + (size_t)k]);
+			any |= u[k];
+		}
+		if (any < 0x80) {
+			for (int k = 0; k < 8; k++)
+				p[k] = (uint8_t)u[k];
+			p += 8;
 			continue;
 		}
-		len = (70 - (unsigned)__builtin_clzll(u | 1)) / 7;
-		word = spread(u) | (TOP_BITS & ((UINT64_C(1) << (8 * len - 8)) - 1));
-		memcpy(p, &word, 8);
-		p += len;
+		for (int k = 0; k < 8; k++)
+			p = put_spread(p, u[k]);
 	}
+	for (; i < n; i++)
+		p = put_spread(p, zigzag64(in[i]));
 	return p;
 }

@@ -97,6 +97,16 @@ damaged(const struct block *block, int rc, const char *file, uint64_t offset)
 	    block->header.tsid.metric_id, err_message());
 }
 
+/* Do timestamps of a constant step, which is never repaired, begin and end as the header says, without going backwards? */
+static bool
+steps_fit(const struct block_header *header, int64_t step)
+{
+	int64_t span, length;
+
+	return step >= 0 && !__builtin_mul_overflow(step, (int64_t)header->rows - 1, &span) &&
+	    !__builtin_sub_overflow(header->max_timestamp_ms, header->min_timestamp_ms, &length) && span == length;
+}
+
 /* Exact timestamps must be what the header says: they are merged and searched by it. */
 static int
 timestamps_check(const struct block_header *header, const int64_t *timestamps_ms)
@@ -104,10 +114,15 @@ timestamps_check(const struct block_header *header, const int64_t *timestamps_ms
 	size_t n = header->rows;
 	bool falls = false;
 
-	for (size_t i = 1; i < n; i++)
-		falls |= timestamps_ms[i] < timestamps_ms[i - 1];
+	if (header->timestamps_type == MARSHAL_CONST || header->timestamps_type == MARSHAL_DELTA_CONST) {
+		/* the step tells, no need to look at each of them */
+		falls = !steps_fit(header, n < 2 ? 0 : (int64_t)((uint64_t)timestamps_ms[1] - (uint64_t)timestamps_ms[0]));
+	} else {
+		for (size_t i = 1; i < n; i++)
+			falls |= timestamps_ms[i] < timestamps_ms[i - 1];
+	}
 	if (falls)
-		return ERR(ERR_CORRUPTED, "timestamps run backwards");
+		return ERR(ERR_CORRUPTED, "timestamps run backwards, or do not end at the header's %" PRId64, header->max_timestamp_ms);
 	if (timestamps_ms[n - 1] != header->max_timestamp_ms)
 		return ERR(ERR_CORRUPTED, "the last timestamp is %" PRId64 ", the header says %" PRId64, timestamps_ms[n - 1],
 		    header->max_timestamp_ms);
@@ -119,7 +134,7 @@ timestamps_decode(const struct block *block, struct int64s_scratch *scratch, int
 {
 	const struct block_header *header = &block->header;
 
-	TRY(int64s_decode(scratch, block->timestamps_payload, header->timestamps_type, header->min_timestamp_ms, timestamps_ms, header->rows));
+	TRY(int64s_decode_shared(scratch, block->timestamps_payload, header->timestamps_type, header->min_timestamp_ms, timestamps_ms, header->rows));
 	if (header->precision_bits < 64)
 		return int64s_ensure_non_decreasing(timestamps_ms, header->rows, header->min_timestamp_ms, header->max_timestamp_ms);
 	return timestamps_check(header, timestamps_ms);

@@ -39,6 +39,10 @@ struct part_writer {
 	struct out_file files[FILES];
 	struct zstd_context zstd;
 	struct buf timestamps_payload, values_payload; /* of the block being encoded */
+	struct {
+		struct buf numbers;                    /* timestamps_payload is theirs, exact; empty: it is not */
+		uint8_t type;
+	} encoded;
 	struct buf previous_timestamps;                /* payload of the block before (7.2) */
 	uint64_t previous_offset;
 	struct buf headers;                            /* the open index block */
@@ -172,20 +176,42 @@ block_write(struct part_writer *writer, struct block_header *header, struct byte
 	return header_append(writer, header);
 }
 
+/*
+ * Encodes timestamps into writer->timestamps_payload. Series that are scraped together have the same ones: then the
+ * payload of the block before is still right.
+ */
+static int
+timestamps_encode(struct part_writer *writer, const int64_t *timestamps_ms, struct block_header *header, struct int64s_scratch *scratch)
+{
+	struct bytes numbers = bytes_of(timestamps_ms, header->rows * sizeof(*timestamps_ms));
+
+	if (header->precision_bits == 64 && bytes_equal(numbers, buf_bytes(&writer->encoded.numbers))) {
+		header->timestamps_type = writer->encoded.type;
+		header->min_timestamp_ms = timestamps_ms[0];
+		return 0;
+	}
+	buf_reset(&writer->encoded.numbers);
+	buf_reset(&writer->timestamps_payload);
+	TRY(int64s_encode(scratch, timestamps_ms, header->rows, header->precision_bits, &writer->timestamps_payload, &header->timestamps_type,
+	    &header->min_timestamp_ms));
+	/* constant steps are found as fast as they are compared */
+	if (header->precision_bits < 64 || header->timestamps_type == MARSHAL_CONST || header->timestamps_type == MARSHAL_DELTA_CONST)
+		return 0;
+	writer->encoded.type = header->timestamps_type;
+	return buf_append(&writer->encoded.numbers, numbers.data, numbers.len);
+}
+
 /* Encodes rows [from, from + count) of a decoded block as a block of its own. */
 static int
 slice_write(struct part_writer *writer, const struct block *block, size_t from, size_t count, struct int64s_scratch *scratch)
 {
 	struct block_header header = block->header;
-	uint8_t precision_bits = header.precision_bits;
 
-	buf_reset(&writer->timestamps_payload);
-	buf_reset(&writer->values_payload);
 	header.rows = (uint32_t)count;
-	TRY(int64s_encode(scratch, block->timestamps_ms + from, count, precision_bits, &writer->timestamps_payload, &header.timestamps_type,
-	    &header.min_timestamp_ms));
+	TRY(timestamps_encode(writer, block->timestamps_ms + from, &header, scratch));
+	buf_reset(&writer->values_payload);
 	header.max_timestamp_ms = block->timestamps_ms[from + count - 1];
-	TRY(int64s_encode(scratch, block->mantissas + from, count, precision_bits, &writer->values_payload, &header.values_type,
+	TRY(int64s_encode(scratch, block->mantissas + from, count, header.precision_bits, &writer->values_payload, &header.values_type,
 	    &header.first_value));
 	return block_write(writer, &header, buf_bytes(&writer->timestamps_payload), buf_bytes(&writer->values_payload));
 }
@@ -358,6 +384,7 @@ writer_init(struct part_writer *writer, struct io *io, struct mem *mem, const st
 	zstd_context_init(&writer->zstd, mem);
 	buf_init(&writer->timestamps_payload, mem);
 	buf_init(&writer->values_payload, mem);
+	buf_init(&writer->encoded.numbers, mem);
 	buf_init(&writer->previous_timestamps, mem);
 	buf_init(&writer->headers, mem);
 	buf_init(&writer->rows, mem);
@@ -420,6 +447,7 @@ part_writer_delete(struct part_writer *writer, bool keep)
 	zstd_context_free(&writer->zstd);
 	buf_free(&writer->timestamps_payload);
 	buf_free(&writer->values_payload);
+	buf_free(&writer->encoded.numbers);
 	buf_free(&writer->previous_timestamps);
 	buf_free(&writer->headers);
 	buf_free(&writer->rows);

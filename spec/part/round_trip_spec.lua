@@ -33,6 +33,8 @@ describe("a part", function()
     { rows = 20000, series = 1, runs = 20000 },
     { rows = 20000, series = 3, runs = 40 },
     { rows = 5000, series = 1200, runs = 1 },
+    { rows = 24000, series = 60, scraped = true },
+    { rows = 22000, series = 2, scraped = true },
     { rows = 8000, series = 700, runs = 9, late = 0.1 },
     { rows = 30000, series = 2, runs = 3, late = 0.3 },
     { rows = 3000, series = 40, runs = 4, first = 4000000000 - 40 * 1000000, step = 1000000 },

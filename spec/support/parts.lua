@@ -109,9 +109,18 @@ local generators = {
 }
 
 --- n random rows of `count` series as struct row[n]: series come in any order, times are mostly ascending.
----@param opts table {late = chance of a late row, runs = rows of a series in a row}
+---@param opts table {late = chance of a late row, runs = rows of a series in a row, scraped = all series at the same times}
 function M.rows(n, count, first, step, opts)
   local rows = ffi.new("struct row[?]", n)
+  if opts.scraped then
+    local now = M.START_MS
+    for i = 0, n - 1 do
+      if i % count == 0 then now = now + math.random(14980, 15020) end
+      rows[i].series, rows[i].timestamp_ms = first + i % count * step, now + (i % count > count / 2 and 7 or 0)
+      rows[i].value = math.random(0, 1000)
+    end
+    return rows
+  end
   local value, time = {}, {}
   local i = 0
   while i < n do
