@@ -54,7 +54,8 @@ build() {
 	shift
 	mkdir -p "$directory"
 	{ cmake -S . -B "$directory" "$@" && cmake --build "$directory" -j "$cores"; } >"$directory/build.log" 2>&1 || {
-		tail -n 60 "$directory/build.log"
+		grep -nE -A 6 'error|undefined reference' "$directory/build.log" | head -n 60
+		say "all of it: $directory/build.log"
 		return 1
 	}
 }
