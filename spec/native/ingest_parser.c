@@ -40,8 +40,6 @@ struct tt_ingest_result {
 	uint64_t rows;
 };
 
-enum { KEYS_SEEN = 1 << 21 };
-
 /* What a dump works with. */
 struct dump {
 	struct mem mem;
@@ -53,6 +51,7 @@ struct dump {
 	struct buf out;
 	struct labels labels;
 	struct bytes *keys;    /* by number: head and tail, to see that a number means one raw key */
+	size_t keys_room;      /* numbers that keys has place for */
 	uint32_t epoch;
 	struct tt_ingest_result *result;
 };
@@ -78,7 +77,7 @@ set_options(struct dump *dump, const struct tt_ingest_options *in)
 		.extra_labels = dump->extra,
 	};
 	if (in->separator != NULL)
-		strncpy(o->influx_separator, in->separator, sizeof(o->influx_separator));
+		memcpy(o->influx_separator, in->separator, strnlen(in->separator, sizeof(o->influx_separator)));
 	if (in->db != NULL)
 		o->influx_db = bytes_of_text(in->db);
 	for (const char *p = in->extra; p != NULL && *p != '\0';) {
@@ -91,25 +90,40 @@ set_options(struct dump *dump, const struct tt_ingest_options *in)
 	}
 }
 
+static struct bytes
+copy_of(struct dump *dump, struct bytes text)
+{
+	uint8_t *copy = mem_alloc(&dump->own, text.len);
+
+	if (text.len != 0)
+		memcpy(copy, text.data, text.len);
+	return bytes_of(copy, text.len);
+}
+
 /* A number must name one raw key as long as the epoch lasts. */
 static void
 check_key(struct dump *dump, const struct ingest_batch *batch, const struct ingest_row *row)
 {
-	struct bytes *known = &dump->keys[2 * (size_t)row->key];
+	struct bytes *known;
 
 	if (row->key == 0)
 		return;
 	dump->result->keys++;
-	if (row->key > batch->keys_count || row->key >= KEYS_SEEN)
+	if (row->key > batch->keys_count) {
 		(void)!buf_printf(&dump->out, "X\tnumber %u of %u\n", row->key, batch->keys_count);
-	else if (known[0].data == NULL) {
-		/* +1: an empty half has a copy too */
-		known[0].data = memcpy(mem_alloc(&dump->own, row->head.len + 1), row->head.data, row->head.len);
-		known[0].len = row->head.len;
-		known[1].data = mem_alloc(&dump->own, row->tail.len + 1);
-		known[1].len = row->tail.len;
-		if (row->tail.len != 0)
-			memcpy((void *)(uintptr_t)known[1].data, row->tail.data, row->tail.len);
+		return;
+	}
+	if (row->key >= dump->keys_room) {
+		size_t room = 2 * (size_t)row->key + 64;
+
+		dump->keys = mem_realloc(&dump->own, dump->keys, 2 * room * sizeof(struct bytes));
+		memset(dump->keys + 2 * dump->keys_room, 0, 2 * (room - dump->keys_room) * sizeof(struct bytes));
+		dump->keys_room = room;
+	}
+	known = &dump->keys[2 * (size_t)row->key];
+	if (known[0].data == NULL) {
+		known[0] = copy_of(dump, row->head);
+		known[1] = copy_of(dump, row->tail);
 	} else if (!bytes_equal(known[0], row->head) || !bytes_equal(known[1], row->tail)) {
 		(void)!buf_printf(&dump->out, "X\tnumber %u names two keys\n", row->key);
 	}
@@ -118,10 +132,11 @@ check_key(struct dump *dump, const struct ingest_batch *batch, const struct inge
 static void
 forget_keys(struct dump *dump)
 {
-	for (size_t i = 0; i < 2 * (size_t)KEYS_SEEN; i++)
-		if (dump->keys[i].data != NULL)
-			mem_free(&dump->own, (void *)(uintptr_t)dump->keys[i].data);
-	memset(dump->keys, 0, 2 * sizeof(struct bytes) * KEYS_SEEN);
+	for (size_t i = 0; i < 2 * dump->keys_room; i++)
+		mem_free(&dump->own, (void *)(uintptr_t)dump->keys[i].data);
+	mem_free(&dump->own, dump->keys);
+	dump->keys = NULL;
+	dump->keys_room = 0;
 }
 
 /* Of equal names the last counts, as in the storage; "" is the metric name. */
@@ -239,7 +254,6 @@ tt_ingest_dump(const struct tt_ingest_options *in, const char *text, size_t len,
 
 	*result = (struct tt_ingest_result){ 0 };
 	dump->result = result;
-	dump->keys = calloc(2 * (size_t)KEYS_SEEN, sizeof(struct bytes));
 	mem_init(&dump->mem, 0);
 	mem_init(&dump->own, 0);
 	dump->mem.fail_at = in->fail_at;
@@ -255,7 +269,6 @@ tt_ingest_dump(const struct tt_ingest_options *in, const char *text, size_t len,
 	result->text = malloc(dump->out.len + 1);
 	memcpy((void *)(uintptr_t)result->text, dump->out.len == 0 ? (const uint8_t *)"" : dump->out.data, dump->out.len);
 	forget_keys(dump);
-	free(dump->keys);
 	buf_free(&dump->out);
 	arena_free(&dump->arena);
 	free(dump);
