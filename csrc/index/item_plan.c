@@ -58,11 +58,7 @@ item_plan_next_quiet_ms(int64_t quiet_ms)
 int
 item_plan_level(uint64_t items)
 {
-	/* Measured on tag rows and names of 1e6 series: level 1 costs twice the time of -3 and saves a quarter of the bytes.
-	 * Fresh parts are merged soon, so speed wins there. */
-	if (items <= UINT64_C(1) << 17)
-		return -5;
-	if (items <= UINT64_C(1) << 21)
-		return -3;
-	return items <= UINT64_C(1) << 25 ? 1 : 2;
+	/* Measured on the items of 200 thousand series, bytes per series and cpu of the whole flush: -5: 130 and 1.58 us,
+	 * -3: 97 and 1.53, -1: 56 and 1.51, 1: 53 and 1.65, 3: 53 and 1.91. Fresh parts are merged again soon. */
+	return items <= UINT64_C(1) << 20 ? -1 : 1;
 }

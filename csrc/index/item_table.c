@@ -10,8 +10,10 @@
 #include "index/item_table_inner.h"
 
 enum {
-	CACHE_BYTES_MAX = 32 << 20, /* decoded blocks of 64 KiB: 500 of them */
-	CACHE_SHARE = 16            /* of the memory limit, when there is one */
+	/* The names of a million series take 130 MB decoded. Looking all of them up in any order, as after a restart, costs
+	 * one decoded block each when they do not fit, and a thirtieth of that when they do. */
+	CACHE_BYTES_MAX = 256 << 20,
+	CACHE_SHARE = 8 /* of the memory limit, when there is one */
 };
 
 /* -- Views ------------------------------------------------------------------------------------------------------------ */
@@ -100,15 +102,27 @@ cache_budget(const struct mem *mem)
 	return mem->limit_bytes == 0 || share > CACHE_BYTES_MAX ? CACHE_BYTES_MAX : share;
 }
 
+/* A shard should hold a few dozen blocks of 64 KiB, or it evicts what it needs next. */
+static unsigned
+cache_shards(uint64_t budget)
+{
+	enum { SHARD_BYTES_MIN = 2 << 20, SHARDS_MAX = 16 };
+	uint64_t shards = budget / SHARD_BYTES_MIN;
+
+	return shards < 1 ? 1 : shards > SHARDS_MAX ? SHARDS_MAX : (unsigned)shards;
+}
+
 static int
 open_steps(struct item_table *table, const char *path)
 {
+	uint64_t budget = cache_budget(table->env.mem);
+
 	table->path = mem_strdup(table->env.mem, path);
 	table->tmp_path = mem_printf(table->env.mem, "%s/%s", path, ITEM_DIR_TMP);
 	if (table->path == NULL || table->tmp_path == NULL)
 		return ERR_MEMORY;
 	TRY(view_create(table->env.mem, 0, &table->view));
-	TRY(cache_create(table->env.mem, cache_budget(table->env.mem), 0, &table->cache));
+	TRY(cache_create(table->env.mem, budget, cache_shards(budget), &table->cache));
 	return item_recover(table);
 }
 

@@ -211,7 +211,8 @@ close_index_block(struct item_writer *writer)
 	TRY(buf_append(&writer->index_crcs, &crc, sizeof(crc)));
 	TRY(buf_reserve(&writer->metaindex, VARINT_BYTES_MAX + writer->headers_first.len + 16));
 	p = put_uvarint(writer->metaindex.data + writer->metaindex.len, writer->headers_first.len);
-	memcpy(p, writer->headers_first.data, writer->headers_first.len);
+	if (writer->headers_first.len > 0) /* an empty item has no bytes to point at */
+		memcpy(p, writer->headers_first.data, writer->headers_first.len);
 	p = put_u32(p + writer->headers_first.len, writer->headers_count);
 	p = put_u64(p, writer->index.bytes);
 	p = put_u32(p, (uint32_t)bytes);

@@ -133,7 +133,7 @@ describe("a table of items", function()
       t:run()
     end
     assert.same({}, t:parts())
-    assert.is_true(tonumber(t:stats().mem_parts) < 24)
+    assert.is_true(tonumber(t:stats().mem_parts) < 32)
     assert.same(expected, t:items())
     t:pass(5000)
     t:run()
@@ -143,7 +143,7 @@ describe("a table of items", function()
 
   it("does not let a merge in memory delay a flush", function()
     local t = open()
-    for i = 1, 24 do t:add { ("k%03d"):format(i) } end
+    for i = 1, 32 do t:add { ("k%03d"):format(i) } end
     assert.is_true(t:step())
     assert.equal(0, (t:flush()))
     assert.equal(24, t:durable())
