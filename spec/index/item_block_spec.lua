@@ -69,23 +69,11 @@ describe("a block of items", function()
   end
 
   local function unzstd(frame)
-    local context = ffi.new("struct zstd_context", { mem = mem })
-    local text = support.with_bufs(mem, 1, function(out) return lib.zstd_decompress(context, support.bytes(frame), 2 ^ 20, out) end)
-    lib.zstd_context_free(context)
-    return text
+    return support.with_bufs(mem, 1, function(out) return lib.tt_item_unzstd(mem, support.bytes(frame), out) end)
   end
-  require("spec.support.native").cdef [[
-struct zstd_context { struct mem *mem; void *compressor; void *decompressor; };
-void zstd_context_free(struct zstd_context *context);
-int zstd_decompress(struct zstd_context *context, struct bytes in, size_t limit, struct buf *out);
-int zstd_compress(struct zstd_context *context, int level, struct bytes in, struct buf *out);
-]]
 
   local function zstd(text)
-    local context = ffi.new("struct zstd_context", { mem = mem })
-    local frame = support.with_bufs(mem, 1, function(out) return lib.zstd_compress(context, 1, support.bytes(text), out) end)
-    lib.zstd_context_free(context)
-    return frame
+    return support.with_bufs(mem, 1, function(out) return lib.tt_item_zstd(mem, support.bytes(text), out) end)
   end
 
   it("of the worked example holds exactly the documented bytes", function()

@@ -146,7 +146,7 @@ describe("a table of items", function()
     for i = 1, 32 do t:add { ("k%03d"):format(i) } end
     assert.is_true(t:step())
     assert.equal(0, (t:flush()))
-    assert.equal(24, t:durable())
+    assert.equal(32, t:durable())
   end)
 
   it("flushes early when memory is short", function()

@@ -27,6 +27,8 @@ int tt_item_block_round(struct mem *mem, struct bytes framed, int level, struct 
 int tt_item_block_decode(struct mem *mem, struct bytes header, struct bytes items, struct bytes lens, struct buf *out);
 int tt_item_join(struct mem *mem, struct bytes framed, uint8_t tenant_bytes, struct buf *out);
 int tt_item_write_part(struct io *io, struct mem *mem, const char *directory, struct bytes framed, int level, struct item_part_name *name);
+int tt_item_unzstd(struct mem *mem, struct bytes frame, struct buf *out);
+int tt_item_zstd(struct mem *mem, struct bytes content, struct buf *out);
 int tt_item_index_content(struct io *io, struct mem *mem, const char *part, struct buf *metaindex, struct buf *index);
 int tt_item_add_framed(struct item_table *table, struct mem *mem, struct bytes framed, uint64_t *seq);
 size_t tt_item_plan(const uint64_t *sizes, size_t n, size_t parts_max, double gain_min, size_t *start);
@@ -248,6 +250,30 @@ tt_item_block_round(struct mem *mem, struct bytes framed, int level, struct buf 
 		rc = item_block_header_put(header, &made);
 	item_builder_free(&builder);
 	return rc != 0 ? rc : tt_item_block_decode(mem, buf_bytes(header), buf_bytes(items), buf_bytes(lens), out);
+}
+
+int
+tt_item_unzstd(struct mem *mem, struct bytes frame, struct buf *out)
+{
+	struct zstd_context zstd;
+	int rc;
+
+	zstd_context_init(&zstd, mem);
+	rc = zstd_decompress(&zstd, frame, 1 << 20, out);
+	zstd_context_free(&zstd);
+	return rc;
+}
+
+int
+tt_item_zstd(struct mem *mem, struct bytes content, struct buf *out)
+{
+	struct zstd_context zstd;
+	int rc;
+
+	zstd_context_init(&zstd, mem);
+	rc = zstd_compress(&zstd, 1, content, out);
+	zstd_context_free(&zstd);
+	return rc;
 }
 
 static int
