@@ -51,29 +51,27 @@ id_finder_find(struct id_finder *finder, uint64_t id, struct bytes *item, bool *
 	return 0;
 }
 
-int
-index_names(struct index *index, struct tenant tenant, const uint64_t *metric_ids, size_t n, index_name_visit_fn *visit, void *context)
+/* Visits the names that one moment holds; ids without one are moved to the front of missing, *missing_count of them. */
+static int
+visit_names(const struct moment *moment, struct tenant tenant, const uint64_t *ids, size_t n, index_name_visit_fn *visit, void *context,
+	uint64_t *missing, size_t *missing_count)
 {
-	struct moment moment;
+	struct index *index = moment->index;
 	struct item_cursor *cursor;
 	struct id_finder finder;
-	int rc;
+	int rc = 0;
 
-	TRY(moment_take(index, true, &moment));
-	rc = moment_cursor(&moment, &cursor);
-	if (rc != 0) {
-		moment_release(&moment);
-		return rc;
-	}
+	*missing_count = 0;
+	TRY(moment_cursor(moment, &cursor));
 	id_finder_init(&finder, cursor, ROW_ID_TO_NAME, index->env.layout, tenant);
-	for (size_t i = 0; i < n && rc == 0; i++) {
+	for (size_t i = 0; i < n; i++) {
 		struct bytes item, name;
 		uint64_t id;
 		bool found;
 
-		TRY_GOTO(out, id_finder_find(&finder, metric_ids[i], &item, &found));
+		TRY_GOTO(out, id_finder_find(&finder, ids[i], &item, &found));
 		if (!found) {
-			index->missing_names++;
+			missing[(*missing_count)++] = ids[i];
 			continue;
 		}
 		TRY_GOTO(out, row_parse_id_to_name(item, index->env.layout, index->root, &id, &name));
@@ -81,7 +79,31 @@ index_names(struct index *index, struct tenant tenant, const uint64_t *metric_id
 	}
 out:
 	item_cursor_delete(cursor);
-	moment_release(&moment);
+	return rc;
+}
+
+int
+index_names(struct index *index, struct tenant tenant, const uint64_t *metric_ids, size_t n, index_name_visit_fn *visit, void *context)
+{
+	uint64_t *missing = mem_array(index->env.mem, n, sizeof(*missing));
+	size_t missing_count = n;
+	int rc = 0;
+
+	if (missing == NULL)
+		return ERR_MEMORY;
+	/* Ids that a search gave are on disk or sealed already; only when some are not found, what is staged is sealed for them. */
+	for (unsigned seal = 0; seal < 2 && rc == 0 && missing_count > 0; seal++) {
+		struct moment moment;
+
+		rc = moment_take(index, seal == 1, &moment);
+		if (rc != 0)
+			break;
+		rc = visit_names(&moment, tenant, seal == 0 ? metric_ids : missing, missing_count, visit, context, missing, &missing_count);
+		moment_release(&moment);
+	}
+	if (rc == 0)
+		index->missing_names += missing_count;
+	mem_free(index->env.mem, missing);
 	return rc;
 }
 

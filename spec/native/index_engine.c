@@ -48,6 +48,7 @@ int tt_pattern(struct tt_index *test, const char *text, size_t n, const char *va
 const char *tt_index_out(struct tt_index *test, size_t *n);
 int tt_index_snapshot(struct tt_index *test, const char *directory);
 int tt_index_detect(const char *root, int *layout, bool *known);
+void tt_index_fail_memory(struct tt_index *test, double after_calls);
 double tt_index_bench(struct tt_index *test, uint32_t from, uint32_t n, double date, int shape);
 
 struct tt_index *
@@ -490,11 +491,26 @@ tt_index_stat(struct tt_index *test, const char *name)
 		return index_is_read_only(test->index);
 	if (strcmp(name, "filter_complete") == 0)
 		return test->index->filter_complete;
+	if (strcmp(name, "durable_seq") == 0)
+		return (double)index_durable_seq(test->index);
+	if (strcmp(name, "last_seq") == 0)
+		return (double)index_last_seq(test->index);
+	if (strcmp(name, "epoch") == 0)
+		return (double)index_epoch(test->index);
+	if (strcmp(name, "next_tick_ms") == 0)
+		return (double)index_next_tick_ms(test->index);
 	if (strcmp(name, "longest_us") == 0)
 		return (double)test->longest_ns / 1000;
 	if (strcmp(name, "mem_used") == 0)
 		return (double)mem_used(&test->mem);
 	return -1;
+}
+
+/* The allocation after so many more fails; < 0: none does. */
+void
+tt_index_fail_memory(struct tt_index *test, double after_calls)
+{
+	test->mem.fail_at = after_calls < 0 ? 0 : test->mem.calls + 1 + (uint64_t)after_calls;
 }
 
 /* Time of this thread on the processor: other programs on the machine do not count. */
