@@ -148,7 +148,7 @@ static void
 go_on(struct enumeration *e, size_t k, const struct crash_choice *choice, struct io *io)
 {
 	struct world *world = e->world;
-	size_t rows_before = world->rows_count;
+	size_t rows_before = world->rows_count, snapshots = world->snapshots_count;
 	struct storage *kept = world->storage;
 	int rc;
 
@@ -163,11 +163,13 @@ go_on(struct enumeration *e, size_t k, const struct crash_choice *choice, struct
 			storage_abandon(world->storage);
 	}
 	world->storage = kept;
+	world->snapshots_count = 0; /* they do not have the new rows */
 	if (rc != 0)
 		snprintf(world->message, sizeof(world->message), "%s", err_message());
 	else
 		rc = world_check(world, io, k);
 	world->rows_count = rows_before;
+	world->snapshots_count = snapshots;
 	e->report->went_on++;
 	if (rc != 0)
 		complain(e, k, choice, "going on after recovery");
@@ -375,6 +377,8 @@ tt_world_set(struct world *world, int64_t retention_ms, uint64_t small_part_byte
 {
 	world->options.retention_ms = retention_ms;
 	world->small_part_bytes = small_part_bytes;
+	if (world->storage != NULL && small_part_bytes != 0)
+		world_set_small_part_bytes(world->storage->table, small_part_bytes);
 }
 
 /* Forgets the journal: all that happened so far is durable and happened before operation 0. */

@@ -73,6 +73,7 @@ size_t world_injected(struct world *world);
 struct world_look {
 	struct world *world;
 	size_t k;
+	int64_t from_ms, to_ms; /* only rows of this range are missed when they are not there */
 	uint8_t *seen;
 	uint64_t foreign, twice, rows;
 };

@@ -1,0 +1,24 @@
+local ffi = require("ffi")
+local native = require("spec.support.native")
+local base = require("spec.base.support")
+local crash = require("spec.crash.world")
+local lib = base.lib
+
+local seed = native.seed("crash states")
+
+for _, operation in ipairs(crash.operations) do
+  describe(operation.name .. ", interrupted by a crash anywhere,", function()
+    local world
+    setup(function() world = operation.run() end)
+    teardown(function() world:free() end)
+
+    it("opens again by itself with every acknowledged row, and none twice", function()
+      local report = world:enumerate { weak_per_point = 24, recovery_every = 5, go_on_every = 9, seed = seed }
+      io.stderr:write(("  %-36s %4d operations, %6d states, %5d different, %5d crashes in recovery, %d bad\n"):format(
+        operation.name, world:ops(), report.states, report.opened, report.recoveries, report.bad))
+      assert.equal(0, report.bad, report.first)
+      assert.is_true(report.opened > world:ops() / 2)
+      assert.is_true(report.recoveries > 0 and report.went_on > 0)
+    end)
+  end)
+end
