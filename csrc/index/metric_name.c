@@ -65,7 +65,7 @@ special_sort_key(struct bytes name)
 		if (memcmp(name.data + 1, special + 1, name.len - 1) != 0)
 			continue;
 		/* sensor_type, Sensor_type and SensorType share a key, but there is no sensorType in the peer's table. */
-		if (same_first && special[6] == 'T' && name.len == 10)
+		if (same_first && name.len == 10 && special[6] == 'T')
 			continue;
 		return bytes_of(special_keys[i].sort, 3);
 	}
