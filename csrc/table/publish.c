@@ -177,6 +177,35 @@ start(struct publish *publish, bool *blocked)
 	return rc;
 }
 
+/* The tree whose txn/ the transaction stands in. */
+static enum tree
+txn_home(const struct publish *publish)
+{
+	for (size_t i = 0; i < publish->sources_count; i++)
+		if (publish->sources[i]->tier == PART_TIER_SMALL)
+			return TREE_SMALL;
+	return publish->tree;
+}
+
+static char *
+txn_path(const struct publish *publish)
+{
+	return mem_printf(publish->partition->shared->env.mem, "%s/txn/%016" PRIX64, publish->partition->path[txn_home(publish)], publish->id);
+}
+
+/* The file was written but its directory was not synced, for want of memory: that is all that is left to do. */
+static int
+commit_again(struct publish *publish, bool *there)
+{
+	char *path = txn_path(publish);
+	int rc = path == NULL ? ERR_MEMORY : io_exists(publish->partition->shared->env.io, path, there);
+
+	mem_free(publish->partition->shared->env.mem, path);
+	if (rc != 0 || !*there)
+		return rc;
+	return sync_directory(publish->partition, txn_home(publish), "/txn");
+}
+
 static int
 commit(struct publish *publish)
 {
@@ -184,11 +213,15 @@ commit(struct publish *publish)
 	struct txn_part *removes, to = { .root = publish->tree, .name = NULL };
 	struct txn_root roots[2];
 	struct txn_place place;
-	enum tree home = publish->tree;
 	char name[PART_NAME_MAX];
+	bool there = false;
 	size_t n = 0;
 	int rc;
 
+	if (publish->committed)
+		TRY(commit_again(publish, &there));
+	if (there)
+		return 0;
 	removes = mem_array(mem, publish->files, sizeof(*removes));
 	if (removes == NULL)
 		return ERR_MEMORY;
@@ -198,15 +231,13 @@ commit(struct publish *publish)
 		if (source->tier == PART_TIER_MEM)
 			continue;
 		removes[n++] = (struct txn_part){ .root = tree_of(source), .name = source->name };
-		if (tree_of(source) == TREE_SMALL)
-			home = TREE_SMALL;
 	}
 	partition_place(publish->partition, roots, &place);
 	if (has_output(publish)) {
 		part_name_format(&publish->header, name);
 		to.name = name;
 	}
-	rc = txn_write(&place, home, publish->id, removes, n, publish->id, publish->tree, to, &publish->committed);
+	rc = txn_write(&place, txn_home(publish), publish->id, removes, n, publish->id, publish->tree, to, &publish->committed);
 	if (rc == 0)
 		publish->committed = true;
 	mem_free(mem, removes);
@@ -270,8 +301,7 @@ forget(struct publish *publish)
 	struct table_shared *shared = publish->partition->shared;
 
 	if (publish->files > 0) {
-		bool small = publish->changed[TREE_SMALL] || publish->tree == TREE_SMALL;
-		char *path = mem_printf(shared->env.mem, "%s/txn/%016" PRIX64, publish->partition->path[small ? TREE_SMALL : TREE_BIG], publish->id);
+		char *path = txn_path(publish);
 
 		if (path != NULL && io_unlink(shared->env.io, path) != 0)
 			log_write(shared->env.log, LOG_WARN, "a finished transaction stays until the next open: %s", err_message());
