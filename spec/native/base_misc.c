@@ -93,7 +93,7 @@ tt_arena_random(struct mem *mem, uint64_t seed)
 struct facts {
 	size_t stack_bytes;
 	int blocked_signals;
-	char name[16];
+	struct lock until_named; /* held by the starter: a thread that has ended has no name any more */
 };
 
 static void *
@@ -112,6 +112,8 @@ find_facts(void *arg)
 	/* the two that nobody can block do not count */
 	for (i = 1; i < 32; i++)
 		facts->blocked_signals += i != SIGKILL && i != SIGSTOP && sigismember(&set, i) == 1;
+	lock_take(&facts->until_named);
+	lock_release(&facts->until_named);
 	return NULL;
 }
 
@@ -120,12 +122,19 @@ tt_thread_facts(size_t *stack_bytes, int *blocked_signals, char *name)
 {
 	struct facts facts = { .stack_bytes = 0 };
 	struct thread thread = { .started = false };
+	int rc;
 
 	thread_join(&thread);
-	TRY(thread_start(&thread, find_facts, &facts, "a name longer than fifteen"));
-	pthread_getname_np(thread.id, name, 16);
+	lock_init(&facts.until_named);
+	lock_take(&facts.until_named);
+	rc = thread_start(&thread, find_facts, &facts, "a name longer than fifteen");
+	if (rc == 0)
+		pthread_getname_np(thread.id, name, 16);
+	lock_release(&facts.until_named);
 	thread_join(&thread);
 	thread_join(&thread);
+	lock_destroy(&facts.until_named);
+	TRY(rc);
 	*stack_bytes = facts.stack_bytes;
 	*blocked_signals = facts.blocked_signals;
 	return 0;
