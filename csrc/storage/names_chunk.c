@@ -7,9 +7,14 @@
 #include <stdlib.h>
 
 #include "base/err.h"
+#include "codec/hash.h"
 
-/* Enough that asking the index for names costs little per name, little enough that a query with a limit does not pay for more. */
-enum { CHUNK_SERIES = 1024 };
+/*
+ * CHUNK_SERIES      enough that asking the index for names costs little per name, little enough that a query with a limit does
+ *                   not pay for more
+ * CHUNK_SERIES_MAX  names held at once: some 10 MB
+ */
+enum { CHUNK_SERIES = 1024, CHUNK_SERIES_MAX = 65536, CUTS = 3 };
 
 void
 names_chunk_init(struct names_chunk *chunk, struct mem *mem)
@@ -23,28 +28,55 @@ names_chunk_free(struct names_chunk *chunk)
 {
 	mem_free(chunk->mem, chunk->slots);
 	mem_free(chunk->mem, chunk->places);
+	mem_free(chunk->mem, chunk->table);
 	buf_free(&chunk->text);
 	names_chunk_init(chunk, chunk->mem);
 }
 
-/* May two tsids be of one name? */
+/* Do two neighbours agree in the fields that a cut of this fineness looks at? 1: group, 2: and job, 3: and instance. */
 static bool
-same_family(const struct tsid *a, const struct tsid *b)
+agree(const struct tsid *a, const struct tsid *b, int fineness)
 {
-	return a->metric_group_id == b->metric_group_id && a->job_id == b->job_id && a->instance_id == b->instance_id;
+	return a->metric_group_id == b->metric_group_id && (fineness < 2 || a->job_id == b->job_id) &&
+	       (fineness < 3 || a->instance_id == b->instance_id);
+}
+
+/* Where a chunk that begins at `at` ends. */
+static size_t
+chunk_end(const struct tsid_list *tsids, size_t at)
+{
+	size_t least = at + CHUNK_SERIES < tsids->count ? at + CHUNK_SERIES : tsids->count;
+	size_t end = least;
+
+	for (int fineness = 1; fineness <= CUTS; fineness++) {
+		end = least;
+		while (end < tsids->count && agree(&tsids->items[end - 1], &tsids->items[end], fineness) &&
+		       (end - at < CHUNK_SERIES_MAX || fineness == CUTS))
+			end++;
+		if (end == tsids->count || !agree(&tsids->items[end - 1], &tsids->items[end], fineness))
+			break;
+	}
+	return end;
 }
 
 static int
 reserve(struct names_chunk *chunk, size_t n)
 {
+	size_t table_room = 16;
+
 	if (n <= chunk->room)
 		return 0;
+	while (table_room < 2 * n)
+		table_room *= 2;
 	mem_free(chunk->mem, chunk->slots);
 	mem_free(chunk->mem, chunk->places);
+	mem_free(chunk->mem, chunk->table);
 	chunk->room = 0;
+	chunk->table = mem_array(chunk->mem, table_room, sizeof(*chunk->table));
+	chunk->table_room = table_room;
 	chunk->slots = mem_array(chunk->mem, n, sizeof(*chunk->slots));
 	chunk->places = mem_array(chunk->mem, n, sizeof(*chunk->places));
-	if (chunk->slots == NULL || chunk->places == NULL)
+	if (chunk->slots == NULL || chunk->places == NULL || chunk->table == NULL)
 		return ERR_MEMORY;
 	chunk->room = n;
 	return 0;
@@ -84,6 +116,7 @@ visit(void *context, uint64_t metric_id, struct bytes name)
 	slot->offset = chunk->text.len;
 	slot->bytes = (uint32_t)name.len;
 	slot->known = true;
+	slot->hash = hash_xxh3(name.data, name.len);
 	return buf_append(&chunk->text, name.data, name.len);
 }
 
@@ -93,36 +126,26 @@ name_of(const struct names_chunk *chunk, size_t i)
 	return bytes_of(chunk->text.data + chunk->slots[i].offset, chunk->slots[i].bytes);
 }
 
-static int
-compare_names(const void *a, const void *b, void *context)
-{
-	const struct names_chunk *chunk = context;
-	size_t x = ((const struct name_place *)a)->at, y = ((const struct name_place *)b)->at;
-	int c = bytes_compare(name_of(chunk, x), name_of(chunk, y));
-
-	return c != 0 ? c : (x > y) - (x < y);
-}
-
-/* Links equal names within slots [from, to), which are one family. places is scratch by now. */
+/* Links equal names, each to the next in order. */
 static void
-link_same(struct names_chunk *chunk, size_t from, size_t to)
+link_same(struct names_chunk *chunk)
 {
-	size_t n = 0;
+	memset(chunk->table, 0, chunk->table_room * sizeof(*chunk->table));
+	for (size_t i = 0; i < chunk->count; i++) {
+		uint64_t at = chunk->slots[i].hash & (chunk->table_room - 1);
 
-	for (size_t i = from; i < to; i++) {
-		if (chunk->slots[i].known)
-			chunk->places[n++].at = (uint32_t)i;
-	}
-	if (n < 2)
-		return;
-	qsort_r(chunk->places, n, sizeof(*chunk->places), compare_names, chunk);
-	for (size_t i = 1; i < n; i++) {
-		size_t earlier = chunk->places[i - 1].at, later = chunk->places[i].at;
+		if (!chunk->slots[i].known)
+			continue;
+		for (; chunk->table[at] != 0; at = (at + 1) & (chunk->table_room - 1)) {
+			size_t earlier = chunk->table[at] - 1;
 
-		if (bytes_equal(name_of(chunk, earlier), name_of(chunk, later))) {
-			chunk->slots[earlier].same = chunk->first + later;
-			chunk->slots[later].repeated = true;
+			if (chunk->slots[earlier].hash != chunk->slots[i].hash || !bytes_equal(name_of(chunk, earlier), name_of(chunk, i)))
+				continue;
+			chunk->slots[earlier].same = chunk->first + i;
+			chunk->slots[i].repeated = true;
+			break;
 		}
+		chunk->table[at] = (uint32_t)i + 1;
 	}
 }
 
@@ -145,37 +168,28 @@ ask_names(struct names_chunk *chunk, struct index *index, struct tenant tenant)
 int
 names_chunk_load(struct names_chunk *chunk, struct index *index, struct tenant tenant, const struct tsid_list *tsids, size_t at)
 {
-	size_t end = at + CHUNK_SERIES < tsids->count ? at + CHUNK_SERIES : tsids->count;
-	size_t family = 0;
+	size_t n;
 	int rc;
 
 	if (at >= chunk->first && at < chunk->first + chunk->count)
 		return 0;
-	while (end < tsids->count && same_family(&tsids->items[end - 1], &tsids->items[end]))
-		end++;
+	n = chunk_end(tsids, at) - at;
 	chunk->count = 0;
-	TRY(reserve(chunk, end - at));
+	TRY(reserve(chunk, n));
 	chunk->first = at;
 	chunk->visited = 0;
 	buf_reset(&chunk->text);
-	for (size_t i = 0; i < end - at; i++) {
+	for (size_t i = 0; i < n; i++) {
 		chunk->slots[i] = (struct name_slot){ .same = SIZE_MAX };
 		chunk->places[i] = (struct name_place){ .metric_id = tsids->items[at + i].metric_id, .at = (uint32_t)i };
 	}
-	chunk->count = end - at;
+	chunk->count = n;
 	rc = ask_names(chunk, index, tenant);
-	if (rc != 0) {
+	if (rc == 0)
+		link_same(chunk);
+	else
 		chunk->count = 0;
-		return rc;
-	}
-	for (size_t i = 1; i <= chunk->count; i++) {
-		if (i < chunk->count && same_family(&tsids->items[at + i - 1], &tsids->items[at + i]))
-			continue;
-		if (i - family > 1)
-			link_same(chunk, family, i);
-		family = i;
-	}
-	return 0;
+	return rc;
 }
 
 bool

@@ -2,11 +2,15 @@
  * names_chunk.h -- the names of a stretch of sorted tsids, and which of them are the same series.
  * floor: storage     uses: index/index.h     used by: select
  *
- *   tsids  | g j i m1 | g j i m2 | g j i m3 | h j i m4 | ...      sorted; g j i are computed from the name by whoever made it
+ *   tsids  | g j i m1 | g j i m2 | g j x m3 | h j i m4 | ...      sorted by group, job, instance, metric id
  *            name A      name B     name A     name C
- *            first --same--------> A                             equal names have equal g j i: they stand in one stretch
+ *            first --same--------> A
  *
- * A chunk ends only where (g, j, i) changes, so equal names never stand in two chunks.
+ * victoria-metrics gives one name several ids when its inserters race. Equal names have equal group ids; equal job ids if
+ * they have a label, equal instance ids if they have two, else those are whatever a buffer held (index format 9). So a
+ * chunk ends where the group changes; a group of more than CHUNK_SERIES_MAX is cut where the job changes, and when that
+ * stretch is too long as well, where the instance changes. What this misses is a name with less than two labels that
+ * has several ids in a group of more than CHUNK_SERIES_MAX series: it then comes once per id.
  *
  * Errors     ERR_MEMORY; what the index returns. An id without a name is skipped, as the peer does.
  * Threads    one at a time.
@@ -22,6 +26,7 @@ struct name_place {
 };
 
 struct name_slot {
+	uint64_t hash;
 	size_t offset;       /* in text */
 	uint32_t bytes;
 	bool known;
@@ -33,7 +38,9 @@ struct names_chunk {
 	struct mem *mem;
 	size_t first, count; /* tsids [first, first + count) */
 	struct name_slot *slots;
-	struct name_place *places; /* by metric id; later by name */
+	struct name_place *places; /* by metric id */
+	uint32_t *table;     /* name -> slot + 1, open addressing */
+	size_t table_room;   /* a power of two */
 	size_t room;
 	size_t visited;
 	struct buf text;
