@@ -96,7 +96,7 @@ describe("A metric text", function()
       for i = 1, n do word_bytes[i] = bytes[math.random(#bytes)] end
       return table.concat(word_bytes)
     end
-    for _ = 1, 20000 do
+    for _ = 1, 4000 do
       local labels = {}
       if math.random(4) > 1 then labels.__name__ = word(1) end
       for _ = 1, math.random(0, 5) do labels[word(1)] = word(0) end
