@@ -44,6 +44,8 @@ table_close(struct table *table)
 		return;
 	err_save(&saved);
 	mem = table->shared.env.mem;
+	for (bool did = true; did;) /* so that a clean end leaves a clean directory */
+		trash_step(&table->shared.trash, &did);
 	while (table->jobs != NULL) {
 		struct job *job = table->jobs;
 
