@@ -12,8 +12,8 @@
 
 enum { FORCE_PARTS_MAX = 64 }; /* a forced merge takes more at once than others: it is asked for rarely and must end */
 
-/* A merge in memory doubles what it merges for a moment. */
-enum { MEM_MERGE_SHARE = 4 };
+/* A merge in memory doubles what it merges for a moment; its result has 32-bit offsets. */
+enum { MEM_MERGE_SHARE = 4, MEM_MERGE_BYTES_MAX = 1 << 30 };
 
 /* -- Flushes ---------------------------------------------------------------------------------------------------------- */
 
@@ -121,6 +121,8 @@ keep_picked(const struct item_table *table, struct item_choice *choice, size_t p
 static int
 choose_memory(const struct item_table *table, struct item_choice *out)
 {
+	uint64_t share = table->env.mem_bytes_max / MEM_MERGE_SHARE;
+
 	if (table->view->count < ITEM_MEM_PARTS_MIN)
 		return 0;
 	TRY(list_idle(table, true, out));
@@ -129,7 +131,8 @@ choose_memory(const struct item_table *table, struct item_choice *out)
 		return 0;
 	}
 	/* Half of the fewest parts that trigger it: small runs beside a large one are merged without it. */
-	return keep_picked(table, out, ITEM_MEM_PARTS_MAX, ITEM_MEM_PARTS_MIN / 2, table->env.mem_bytes_max / MEM_MERGE_SHARE);
+	return keep_picked(table, out, ITEM_MEM_PARTS_MAX, ITEM_MEM_PARTS_MIN / 2,
+	    share > MEM_MERGE_BYTES_MAX ? MEM_MERGE_BYTES_MAX : share);
 }
 
 static int

@@ -41,32 +41,41 @@ job_start(struct item_table *table, enum item_job_kind kind, const struct item_c
 	}
 }
 
-/* Back to idle: the sources are free again. Only memory is touched. */
+/* Back to idle: the sources may be chosen again. What the job held is moved to *held, to be let go without the lock: to
+ * unmap a flushed part takes milliseconds, and writers would wait. */
 static void
-job_end(struct item_table *table, struct item_job *job)
+job_end(struct item_job *job, struct item_job *held)
 {
-	for (size_t i = 0; i < job->count; i++) {
+	for (size_t i = 0; i < job->count; i++)
 		job->sources[i]->busy = false;
-		item_part_unref(job->sources[i]);
-	}
-	mem_free(table->env.mem, job->sources);
-	item_merge_delete(job->merge, true);
-	item_part_unref(job->result);
+	*held = *job;
 	*job = (struct item_job){ .phase = ITEM_JOB_IDLE };
+}
+
+/* A zeroed job is fine. */
+static void
+job_release(struct item_table *table, struct item_job *held)
+{
+	for (size_t i = 0; i < held->count; i++)
+		item_part_unref(held->sources[i]);
+	mem_free(table->env.mem, held->sources);
+	item_merge_delete(held->merge, true);
+	item_part_unref(held->result);
 }
 
 void
 item_jobs_drop(struct item_table *table)
 {
 	for (int kind = 0; kind < ITEM_JOB_KINDS; kind++) {
-		struct item_job *job = &table->jobs[kind];
+		struct item_job *job = &table->jobs[kind], held;
 
 		if (job->phase == ITEM_JOB_IDLE)
 			continue;
 		assert(!job->running);
 		item_merge_delete(job->merge, job->phase > ITEM_JOB_PUBLISH);
 		job->merge = NULL;
-		job_end(table, job);
+		job_end(job, &held);
+		job_release(table, &held);
 	}
 }
 
@@ -95,7 +104,7 @@ start_if_due(struct item_table *table, enum item_job_kind kind, int64_t now_ms, 
 }
 
 static int
-start_flush_if_due(struct item_table *table, int64_t now_ms, bool *started)
+start_flush_if_due(struct item_table *table, int64_t now_ms, struct item_job *dropped, bool *started)
 {
 	enum item_flush_due due = item_due_flush(table, now_ms);
 	struct item_job *memory = &table->jobs[ITEM_JOB_MEMORY];
@@ -108,7 +117,7 @@ start_flush_if_due(struct item_table *table, int64_t now_ms, bool *started)
 		memory->cancel = true;
 		if (memory->running)
 			return 0;
-		job_end(table, memory);
+		job_end(memory, dropped);
 	}
 	TRY(start_if_due(table, ITEM_JOB_FLUSH, now_ms, started));
 	if (*started) {
@@ -129,9 +138,9 @@ is_ready(const struct item_table *table, enum item_job_kind kind)
 	return job->phase != ITEM_JOB_RETIRE || table->links_busy == 0;
 }
 
-/* The job to run now, marked as running; NULL: nothing to do, or others do it. */
+/* The job to run now, marked as running; NULL: nothing to do, or others do it. *dropped: a job that made way for it. */
 static int
-choose(struct item_table *table, struct item_job **out)
+choose(struct item_table *table, struct item_job *dropped, struct item_job **out)
 {
 	int64_t now_ms = clock_tick_ms(table->env.clock);
 	bool disk = !table->no_space, started = false;
@@ -141,7 +150,7 @@ choose(struct item_table *table, struct item_job **out)
 	if (table->read_only || table->env.read_only || now_ms < table->retry_tick_ms)
 		return 0;
 	if (disk)
-		TRY(start_flush_if_due(table, now_ms, &started));
+		TRY(start_flush_if_due(table, now_ms, dropped, &started));
 	if (disk && is_ready(table, ITEM_JOB_FLUSH)) {
 		kind = ITEM_JOB_FLUSH;
 	} else {
@@ -309,7 +318,7 @@ count_merge(struct item_table *table, const struct item_job *job, enum item_job_
 
 /* The phase went well. */
 static int
-succeed(struct item_table *table, struct item_job *job, enum item_job_kind kind, enum item_job_phase next)
+succeed(struct item_table *table, struct item_job *job, enum item_job_kind kind, enum item_job_phase next, struct item_job *held)
 {
 	bool swap = job->phase == ITEM_JOB_SYNC || (job->phase == ITEM_JOB_MERGE && next == ITEM_JOB_IDLE && job->result != NULL);
 
@@ -325,7 +334,7 @@ succeed(struct item_table *table, struct item_job *job, enum item_job_kind kind,
 	if (next == ITEM_JOB_IDLE) {
 		if (job->force_last)
 			table->force_merge = false;
-		job_end(table, job);
+		job_end(job, held);
 	}
 	return 0;
 }
@@ -381,27 +390,24 @@ discard_output(struct item_job *job)
 static int
 finish_unit(struct item_table *table, struct item_job *job, enum item_job_kind kind, enum item_job_phase next, int rc)
 {
-	bool keep;
+	struct item_job held = { 0 };
+	bool keep = true;
 
 	lock_take(&table->lock);
 	if (rc == 0)
-		rc = succeed(table, job, kind, next);
-	if (rc == 0) {
-		job->running = false;
-		if (job->cancel)
-			job_end(table, job);
+		rc = succeed(table, job, kind, next, &held);
+	if (rc != 0)
+		keep = fail(table, job, rc);
+	if (!keep) {
 		lock_release(&table->lock);
-		return 0;
-	}
-	keep = fail(table, job, rc);
-	lock_release(&table->lock);
-	if (!keep)
 		discard_output(job);
-	lock_take(&table->lock);
+		lock_take(&table->lock);
+	}
 	job->running = false;
-	if (!keep)
-		job_end(table, job);
+	if (!keep || job->cancel)
+		job_end(job, &held);
 	lock_release(&table->lock);
+	job_release(table, &held);
 	return rc;
 }
 
@@ -409,7 +415,7 @@ int
 item_table_step(struct item_table *table, const struct budget *budget, bool *did)
 {
 	struct budget unit = budget_of_us(UNIT_US);
-	struct item_job *job;
+	struct item_job *job, dropped = { 0 };
 	enum item_job_kind kind;
 	enum item_job_phase next;
 	uint64_t owner;
@@ -417,9 +423,10 @@ item_table_step(struct item_table *table, const struct budget *budget, bool *did
 
 	*did = false;
 	lock_take(&table->lock);
-	rc = choose(table, &job);
+	rc = choose(table, &dropped, &job);
 	owner = ++table->next_owner;
 	lock_release(&table->lock);
+	job_release(table, &dropped);
 	if (rc != 0 || job == NULL)
 		return rc;
 	*did = true;

@@ -33,6 +33,20 @@ last_component(const char *path)
 	return slash == NULL ? path : slash + 1;
 }
 
+/* Newer versions of the peer keep a list of parts; who ignores it would read parts that are no longer valid. */
+static int
+refuse_newer(struct item_table *table)
+{
+	char *path = mem_printf(table->env.mem, "%s/parts.json", table->path);
+	bool there = false;
+	int rc = path == NULL ? ERR_MEMORY : io_exists(table->env.io, path, &there);
+
+	mem_free(table->env.mem, path);
+	if (rc == 0 && there)
+		return ERR(ERR_LAYOUT, "%s holds parts.json: it was rewritten by victoria-metrics 1.90 or newer", table->path);
+	return rc;
+}
+
 /* -- Directory -------------------------------------------------------------------------------------------------------- */
 
 static int
@@ -214,6 +228,7 @@ item_recover(struct item_table *table)
 	struct txn_place place = { .io = table->env.io, .mem = table->env.mem, .log = table->env.log, .roots = &root, .roots_count = 1 };
 	struct txn_list none = { 0 };
 
+	TRY(refuse_newer(table));
 	if (table->env.read_only)
 		return open_read_only(table, &place);
 	TRY(prepare(table, &place));

@@ -233,6 +233,18 @@ describe("a table of items", function()
     assert.equal(code.CORRUPTED, lib.item_table_snapshot(t.table, "/snap"))
   end)
 
+  it("written by a newer peer is refused and not touched", function()
+    disk:mkdir_all("/t/18E9B81D4F3D67BF")
+    disk:put("/t/18E9B81D4F3D67BF/parts.json", "[]")
+    local before = disk:tree("/t")
+    for _, read_only in ipairs { true, false } do
+      local t, rc = open { read_only = read_only }
+      assert.is_nil(t)
+      assert.equal(2, rc)
+    end
+    assert.same(before, disk:tree("/t"))
+  end)
+
   it("opened read-only changes nothing and refuses runs", function()
     local t = open()
     t:add { "a" }
