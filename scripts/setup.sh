@@ -30,8 +30,10 @@ need_packages() {
 	say "installing:$missing"
 	refresh_package_lists
 	# shellcheck disable=SC2086
-	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null ||
+	output=$(as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing 2>&1) || {
+		printf '%s\n' "$output" | tail -n 20
 		fail "apt-get install failed:$missing"
+	}
 }
 
 build_packages="gcc g++ make cmake libzstd-dev libxxhash-dev libre2-dev zlib1g-dev luajit"
