@@ -1,8 +1,5 @@
-local ffi = require("ffi")
 local native = require("spec.support.native")
-local base = require("spec.base.support")
 local crash = require("spec.crash.world")
-local lib = base.lib
 
 local seed = native.seed("crash states")
 
@@ -13,7 +10,7 @@ for _, operation in ipairs(crash.operations) do
     teardown(function() world:free() end)
 
     it("opens again by itself with every acknowledged row, and none twice", function()
-      local report = world:enumerate { weak_per_point = 24, recovery_every = 5, go_on_every = 9, seed = seed }
+      local report = world:enumerate { weak_per_point = operation.weak or 24, recovery_every = 5, go_on_every = 9, seed = seed }
       io.stderr:write(("  %-36s %4d operations, %6d states, %5d different, %5d crashes in recovery, %d bad\n"):format(
         operation.name, world:ops(), report.states, report.opened, report.recoveries, report.bad))
       assert.equal(0, report.bad, report.first)

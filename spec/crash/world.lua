@@ -15,7 +15,7 @@ struct tt_crash_plan {
   uint64_t seed;
   bool stop_at_first;
 };
-struct world *tt_world_new(int64_t now_ms);
+struct world *tt_world_new(int64_t now_ms, const char *path);
 void tt_world_free(struct world *world);
 int tt_world_open(struct world *world);
 int tt_world_close(struct world *world);
@@ -54,9 +54,13 @@ M.NOW = 1710936000000
 local World = {}
 World.__index = World
 
+--- Where worlds keep their database in memory. A state that is to be opened by others must be made where they find it:
+--- transaction files hold absolute paths.
+M.path = "/db"
+
 --- A world whose clock stands at `now` (default M.NOW).
 function M.new(now)
-  return setmetatable({ c = lib.tt_world_new(now or M.NOW), now = now or M.NOW }, World)
+  return setmetatable({ c = lib.tt_world_new(now or M.NOW, M.path), now = now or M.NOW, path = M.path }, World)
 end
 
 function World:free() lib.tt_world_free(self.c) end
@@ -107,7 +111,7 @@ end
 --- The workloads, each recorded from its checkpoint: what a crash may interrupt.
 M.operations = {}
 
-local function operation(name, run) M.operations[#M.operations + 1] = { name = name, run = run } end
+local function operation(name, run, weak) M.operations[#M.operations + 1] = { name = name, run = run, weak = weak } end
 
 operation("creating a month", function()
   return M.new():checkpoint():open():add(300, 0, 6):flush():close()
@@ -139,7 +143,7 @@ operation("background work of a minute", function()
     if i % 8 == 0 then w:flush() end
   end
   return w:close()
-end)
+end, 6)
 
 operation("dropping what is out of retention", function()
   local w = M.new():set(40 * M.DAY):open()
@@ -176,36 +180,47 @@ operation("rotation of the index", function()
   return w:add(60, 5, 10, w.now - 1000):flush():close()
 end)
 
---- What the real victoria-metrics makes of a state: nil when the promise holds, else what is wrong.
-function M.peer_complaint(world, k, choice)
+--- Dumps a state to the world's path on the real disk, which must be free.
+function World:dump(k, choice)
   local out = ffi.new("struct io *[1]")
-  native.check(lib.tt_world_state(world.c, k, ffi.new("struct crash_choice", choice), out))
-  local directory = process.scratch("crash")
+  native.check(lib.tt_world_state(self.c, k, ffi.new("struct crash_choice", choice), out))
   local disk = base.posix()
-  -- a crash before anything was made leaves no directory at all
   local exists = ffi.new("bool[1]")
-  native.check(lib.io_exists(out[0], "/db", exists))
-  if exists[0] then native.check(lib.io_copy_tree(out[0], "/db", disk.io, directory .. "/db")) end
+  -- a crash before anything was made leaves no directory at all
+  native.check(lib.io_exists(out[0], self.path, exists))
+  if exists[0] then native.check(lib.io_copy_tree(out[0], self.path, disk.io, self.path)) end
   lib.io_destroy(out[0])
   disk:destroy()
-  local server, log = peer.start(directory .. "/db")
+end
+
+--- Rows of a JSON lines export held against the promise before operation k: nil, or what is wrong.
+function World:complaint_about(file, k)
+  local look = lib.tt_look_begin(self.c, k)
+  for line in io.lines(file) do
+    local series = tonumber(line:match('"s":"(%d+)"'))
+    local values, timestamps = line:match('"values":%[(.-)%]'), line:match('"timestamps":%[(.-)%]')
+    local next_value = values:gmatch("[^,]+")
+    for at in timestamps:gmatch("[^,]+") do lib.tt_look_row(look, series or 2 ^ 31, tonumber(at), tonumber(next_value())) end
+  end
+  return lib.tt_look_end(look) ~= 0 and base.message() or nil
+end
+
+--- What the real victoria-metrics makes of a state: nil when the promise holds, else what is wrong.
+function World:peer_complaint(k, choice)
+  self:dump(k, choice)
+  local server, log = peer.start(self.path)
   local complaint
   if not server then
     complaint = "victoria-metrics does not start: " .. tostring(log):sub(-1500)
   else
-    server:export_to(directory .. "/export", nil, { ["end"] = (M.NOW + 1000 * M.DAY) / 1000 })
-    local look = lib.tt_look_begin(world.c, k)
-    for line in io.lines(directory .. "/export") do
-      local series = tonumber(line:match('"s":"(%d+)"'))
-      local values, timestamps = line:match('"values":%[(.-)%]'), line:match('"timestamps":%[(.-)%]')
-      local next_value = values:gmatch("[^,]+")
-      for at in timestamps:gmatch("[^,]+") do lib.tt_look_row(look, series or 2 ^ 31, tonumber(at), tonumber(next_value())) end
-    end
-    if lib.tt_look_end(look) ~= 0 then complaint = "victoria-metrics answers wrong: " .. base.message() end
+    local export = self.path .. ".export"
+    server:export_to(export, nil, { ["end"] = (M.NOW + 1000 * M.DAY) / 1000 })
+    complaint = self:complaint_about(export, k)
+    os.remove(export)
     local code = server:stop()
     if code ~= 0 then complaint = (complaint or "") .. " victoria-metrics ended with " .. tostring(code) end
   end
-  process.remove_tree(directory)
+  process.output("rm -rf " .. process.quote(self.path))
   return complaint
 end
 

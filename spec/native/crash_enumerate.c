@@ -152,7 +152,7 @@ go_on(struct enumeration *e, size_t k, const struct crash_choice *choice, struct
 	struct storage *kept = world->storage;
 	int rc;
 
-	rc = world_open_on(world, io, WORLD_PATH, false, &world->storage);
+	rc = world_open_on(world, io, world->path, false, &world->storage);
 	if (rc == 0) {
 		rc = world_add(world, 8, 500, 4, clock_now_ms(&world->clock) - 3600000, 1000);
 		for (size_t i = rows_before; i < world->rows_count; i++)
@@ -215,7 +215,7 @@ look_weak(struct enumeration *e, size_t k)
 	}
 }
 
-struct world *tt_world_new(int64_t now_ms);
+struct world *tt_world_new(int64_t now_ms, const char *path);
 void tt_world_free(struct world *world);
 int tt_world_open(struct world *world);
 int tt_world_close(struct world *world);
@@ -264,9 +264,9 @@ tt_world_enumerate(struct world *world, const struct tt_crash_plan *plan, struct
 }
 
 struct world *
-tt_world_new(int64_t now_ms)
+tt_world_new(int64_t now_ms, const char *path)
 {
-	return world_new(now_ms);
+	return world_new(now_ms, path);
 }
 
 void

@@ -15,7 +15,7 @@
 /* -- Life ----------------------------------------------------------------------------------------------------------- */
 
 struct world *
-world_new(int64_t now_ms)
+world_new(int64_t now_ms, const char *path)
 {
 	struct world *world = calloc(1, sizeof(*world));
 
@@ -24,7 +24,11 @@ world_new(int64_t now_ms)
 		abort();
 	clock_init_manual(&world->clock, now_ms);
 	storage_options_default(&world->options);
-	world->options.path = WORLD_PATH;
+	snprintf(world->path, sizeof(world->path), "%s", path);
+	*strrchr(world->path, '/') = '\0';
+	if (world->path[0] != '\0' && (io_mkdir_all(world->crash, world->path) != 0 || io_crash_checkpoint(world->crash) != 0))
+		abort();
+	snprintf(world->path, sizeof(world->path), "%s", path);
 	world->options.threads = 0;
 	world->options.shards = 1;
 	world->options.min_free_disk_bytes = 0;
@@ -62,7 +66,7 @@ world_open_on(struct world *world, struct io *io, const char *path, bool read_on
 int
 world_open(struct world *world)
 {
-	return world_open_on(world, world->io, WORLD_PATH, false, &world->storage);
+	return world_open_on(world, world->io, world->path, false, &world->storage);
 }
 
 size_t
@@ -368,7 +372,7 @@ check_path(struct world *world, struct io *io, const char *path, bool read_only,
 static int
 check_snapshots(struct world *world, struct io *io, size_t k)
 {
-	char path[256];
+	char path[WORLD_PATH_MAX + SNAPSHOT_NAME_MAX + 16];
 	bool exists;
 	size_t i;
 
@@ -377,7 +381,7 @@ check_snapshots(struct world *world, struct io *io, size_t k)
 
 		if (snapshot->begun_op > k || snapshot->removed_op <= k)
 			continue;
-		snprintf(path, sizeof(path), "%s/snapshots/%s", WORLD_PATH, snapshot->name);
+		snprintf(path, sizeof(path), "%s/snapshots/%s", world->path, snapshot->name);
 		TRY(io_exists(io, path, &exists));
 		if (!exists && snapshot->done_op > k)
 			continue;
@@ -390,6 +394,6 @@ int
 world_check(struct world *world, struct io *io, size_t k)
 {
 	world->message[0] = '\0';
-	TRY(check_path(world, io, WORLD_PATH, false, k, k));
+	TRY(check_path(world, io, world->path, false, k, k));
 	return check_snapshots(world, io, k);
 }

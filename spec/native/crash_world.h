@@ -16,9 +16,7 @@
 #include "base/io_fault.h"
 #include "storage/storage.h"
 
-enum { WORLD_ROWS_MAX = 60000, WORLD_SNAPSHOTS_MAX = 8, WORLD_TEXT_MAX = 1024 };
-
-#define WORLD_PATH "/db"
+enum { WORLD_ROWS_MAX = 60000, WORLD_SNAPSHOTS_MAX = 8, WORLD_TEXT_MAX = 1024, WORLD_PATH_MAX = 256 };
 
 struct world_row {
 	int64_t at_ms;
@@ -45,10 +43,12 @@ struct world {
 	size_t rows_count;
 	struct world_snapshot snapshots[WORLD_SNAPSHOTS_MAX];
 	size_t snapshots_count;
+	char path[WORLD_PATH_MAX];
 	char message[WORLD_TEXT_MAX];
 };
 
-struct world *world_new(int64_t now_ms);
+/* path: of the database on the disk in memory; its parents are made. */
+struct world *world_new(int64_t now_ms, const char *path);
 void world_free(struct world *world);
 int world_open(struct world *world);
 /* Merges above this many bytes go to big/ (the engine takes the bound from the machine, far above what a spec writes). */

@@ -469,11 +469,15 @@ int tt_part_order(const struct tsid *tsids, size_t n, uint32_t *order);
 int
 tt_part_order(const struct tsid *tsids, size_t n, uint32_t *order)
 {
+	const struct tsid **pointers = malloc((n + 1) * sizeof(*pointers));
 	struct mem mem;
 	int rc;
 
 	mem_init(&mem, 0);
-	rc = tsid_order(&mem, tsids, n, order);
+	for (size_t i = 0; i < n; i++)
+		pointers[i] = &tsids[i];
+	rc = tsid_order(&mem, pointers, n, order);
+	free(pointers);
 	return rc != 0 ? rc : mem_live(&mem) != 0;
 }
 
