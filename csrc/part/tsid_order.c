@@ -1,6 +1,6 @@
 /*
  * tsid_order.c -- sorting TSIDs by radix, most significant field first.
- * floor: part     uses: tsid_order.h     used by: mem_part.c
+ * floor: part     uses: tsid_order.h     used by: row_groups.c
  *
  * A TSID is compared as four 64-bit keys: tenant, metric group, job and instance, metric id. All items are sorted by the
  * first key, then every run of equal ones by the next. Most keys tie or differ in few bits (one tenant, some hundred
@@ -16,7 +16,7 @@ struct item {
 };
 
 struct sorter {
-	const struct tsid *tsids;
+	const struct tsid *const *tsids;
 	struct item *items;
 	struct item *spare; /* as many */
 };
@@ -115,7 +115,7 @@ sort_level(struct sorter *sorter, size_t from, size_t n, int level)
 	struct item *items = sorter->items + from;
 
 	for (size_t i = 0; i < n; i++)
-		items[i].key = key_of(&sorter->tsids[items[i].index], level);
+		items[i].key = key_of(sorter->tsids[items[i].index], level);
 	sort_keys(sorter, from, n);
 	if (level == LEVELS - 1)
 		return;
@@ -131,17 +131,17 @@ sort_level(struct sorter *sorter, size_t from, size_t n, int level)
 }
 
 static bool
-is_sorted(const struct tsid *tsids, size_t n)
+is_sorted(const struct tsid *const *tsids, size_t n)
 {
 	for (size_t i = 1; i < n; i++) {
-		if (tsid_compare(&tsids[i - 1], &tsids[i]) > 0)
+		if (tsid_compare(tsids[i - 1], tsids[i]) > 0)
 			return false;
 	}
 	return true;
 }
 
 int
-tsid_order(struct mem *mem, const struct tsid *tsids, size_t n, uint32_t *order)
+tsid_order(struct mem *mem, const struct tsid *const *tsids, size_t n, uint32_t *order)
 {
 	struct sorter sorter;
 

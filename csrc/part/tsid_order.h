@@ -1,6 +1,6 @@
 /*
  * tsid_order.h -- sorting TSIDs by radix.
- * floor: part     uses: tsid.h mem.h     used by: mem_part.c
+ * floor: part     uses: tsid.h mem.h     used by: row_groups.c
  *
  * Errors     ERR_MEMORY.
  * Threads    pure.
@@ -11,7 +11,7 @@
 #include "base/mem.h"
 #include "part/tsid.h"
 
-/* order[0..n) becomes the numbers 0..n-1 in the order of tsids; equal ones in any order. */
-NODISCARD int tsid_order(struct mem *mem, const struct tsid *tsids, size_t n, uint32_t *order);
+/* order[0..n) becomes the numbers 0..n-1 in the order of the TSIDs pointed at; equal ones in any order. */
+NODISCARD int tsid_order(struct mem *mem, const struct tsid *const *tsids, size_t n, uint32_t *order);
 
 #endif
