@@ -143,7 +143,7 @@ describe("victoria-metrics", function()
 
   it("adds rows to our directory, which come back to us, and opens it again after we added some", function()
     local peer = start(path)
-    local now = os.time() * 1000
+    local now = os.time() * 1000 - 60000 -- its exports end at the last full second
     peer:post("/api/v1/import/prometheus", ('added_by_peer{a="b"} 42 %d\nhard_zero{id="6"} 7 %d\n'):format(now, now))
     peer:flush()
     assert.are.equal(0, peer:stop())
@@ -160,7 +160,6 @@ describe("victoria-metrics", function()
 
     peer = start(path)
     local exported = rows.export(peer, path .. ".export")
-    if #exported['added_by_peer{a="b"}'][1] ~= 2 then os.execute("cp -a " .. path .. " /dev/shm/tse-bad; curl -s '" .. peer.url .. "/api/v1/export?match[]=added_by_peer&start=1' > /dev/shm/tse-bad.export") end
     assert.are.same({ now, now + 1 }, exported['added_by_peer{a="b"}'][1])
     assert.are.same({ 42, 44 }, exported['added_by_peer{a="b"}'][2])
     assert.are.same({ 43 }, exported['added_by_us{a="b"}'][2])
@@ -212,7 +211,6 @@ describe("victoria-metrics", function()
     peer:flush()
     local exported, lists = rows.export(peer, theirs .. ".export"), lists_of(peer)
     assert.are.equal(0, peer:stop())
-    if os.getenv("KEEPDIR") then os.execute("rm -rf /dev/shm/tse-keep; cp -a " .. theirs .. " /dev/shm/tse-keep") end
     local db = assert(tsengine.open { path = theirs, threads = 2 })
     assert_same_rows(exported, db, 3000, REAL_ROWS_MIN)
     assert_same_lists(lists, db)
