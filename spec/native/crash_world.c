@@ -99,6 +99,7 @@ world_add(struct world *world, uint32_t n, uint32_t first_series, uint32_t serie
 		snprintf(metric, sizeof(metric), "m{s=\"%u\",group=\"g%u\"}", row->series, row->series % 3);
 		rc = storage_add(world->storage, world->options.tenant, bytes_of_text(metric), row->at_ms, (double)world->rows_count);
 		/* an add that failed may have got in or not: the row counts as submitted */
+		row->accepted = rc == 0;
 		world->rows_count++;
 		if (rc != 0)
 			return rc;
@@ -112,7 +113,7 @@ world_ack(struct world *world)
 	size_t i;
 
 	for (i = 0; i < world->rows_count; i++)
-		if (world->rows[i].acked_op == SIZE_MAX)
+		if (world->rows[i].acked_op == SIZE_MAX && world->rows[i].accepted)
 			world->rows[i].acked_op = world_ops(world);
 }
 
@@ -279,9 +280,8 @@ series_of(struct bytes metric)
 	return series;
 }
 
-/* All rows of an open storage into the look. */
-static int
-look_at_storage(struct storage *storage, struct world_look *look)
+int
+world_look_storage(struct world_look *look, struct storage *storage)
 {
 	struct bytes match = bytes_of_text("m{group=~\"g[0-9]+\"}");
 	struct storage_query query = { .matches = &match, .matches_count = 1, .from_ms = look->from_ms, .to_ms = look->to_ms };
@@ -314,7 +314,7 @@ look_and_compare(struct world *world, struct storage *storage, size_t k, size_t 
 	look.from_ms = from_ms;
 	look.to_ms = to_ms;
 	if (rc == 0)
-		rc = look_at_storage(storage, &look);
+		rc = world_look_storage(&look, storage);
 	if (rc == 0)
 		rc = world_look_end(&look, acked_before);
 	free(look.seen);

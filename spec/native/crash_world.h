@@ -25,6 +25,7 @@ struct world_row {
 	size_t acked_op;      /* and when flush said that it is durable; SIZE_MAX: never */
 	size_t may_go_op;     /* from here on it may be missing (deleted, dropped); SIZE_MAX: never */
 	size_t must_go_op;    /* from here on it must be missing */
+	bool accepted;        /* its add said yes */
 };
 
 struct world_snapshot {
@@ -79,6 +80,8 @@ struct world_look {
 };
 int world_look_begin(struct world *world, size_t k, struct world_look *look);
 void world_look_row(struct world_look *look, uint32_t series, int64_t at_ms, double value);
+/* All rows of an open storage. A partial answer is an error. */
+int world_look_storage(struct world_look *look, struct storage *storage);
 /* 0 when the promise holds for what was seen, else ERR_BUG_CODE with world->message. limit: only rows acknowledged before it count (snapshots). */
 int world_look_end(struct world_look *look, size_t acked_before);
 
