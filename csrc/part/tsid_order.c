@@ -10,6 +10,15 @@
 
 #include "base/err.h"
 
+enum {
+	LEVELS = 4,
+	INSERTION_MAX = 24,    /* shorter runs are sorted by insertion: a radix pass begins with clearing its counters */
+	RADIX_BITS_FEW = 8,    /* so few items get few counters */
+	ITEMS_FEW = 1024,
+	RADIX_BITS_MANY = 11,
+	COUNTERS = 1 << RADIX_BITS_MANY
+};
+
 struct item {
 	uint64_t key;
 	uint32_t index;
@@ -19,13 +28,7 @@ struct sorter {
 	const struct tsid *const *tsids;
 	struct item *items;
 	struct item *spare; /* as many */
-};
-
-enum {
-	LEVELS = 4,
-	INSERTION_MAX = 24,  /* shorter runs are sorted by insertion: a radix pass clears 2048 counters first */
-	RADIX_BITS = 11,
-	RADIX = 1 << RADIX_BITS
+	bool differs[LEVELS]; /* does any TSID differ from another in the key of this level? */
 };
 
 static uint64_t
@@ -56,32 +59,34 @@ insertion_sort(struct item *items, size_t n)
 	}
 }
 
-/* A stable pass over the RADIX_BITS bits from `shift` on. */
+/* A stable pass over `bits` bits from `shift` on. */
 static void
-radix_pass(const struct item *from, struct item *to, size_t n, unsigned shift)
+radix_pass(const struct item *from, struct item *to, size_t n, unsigned shift, unsigned bits)
 {
-	uint32_t begin[RADIX] = {0};
+	uint32_t begin[COUNTERS];
+	size_t radix = (size_t)1 << bits;
 	uint32_t sum = 0;
 
+	memset(begin, 0, radix * sizeof(*begin));
 	for (size_t i = 0; i < n; i++)
-		begin[(from[i].key >> shift) & (RADIX - 1)]++;
-	for (size_t i = 0; i < RADIX; i++) {
+		begin[(from[i].key >> shift) & (radix - 1)]++;
+	for (size_t i = 0; i < radix; i++) {
 		uint32_t count = begin[i];
 
 		begin[i] = sum;
 		sum += count;
 	}
 	for (size_t i = 0; i < n; i++)
-		to[begin[(from[i].key >> shift) & (RADIX - 1)]++] = from[i];
+		to[begin[(from[i].key >> shift) & (radix - 1)]++] = from[i];
 }
 
-/* Sorts items[from, from + n) by key: two passes over the highest 22 bits that differ, then what still ties. */
+/* Sorts items[from, from + n) by key: two passes over the highest bits that differ, then what still ties. */
 static void
 sort_keys(struct sorter *sorter, size_t from, size_t n)
 {
+	unsigned bits = n < ITEMS_FEW ? RADIX_BITS_FEW : RADIX_BITS_MANY, shift;
 	struct item *items = sorter->items + from;
 	uint64_t differ = 0;
-	unsigned shift;
 
 	if (n <= INSERTION_MAX) {
 		insertion_sort(items, n);
@@ -92,9 +97,9 @@ sort_keys(struct sorter *sorter, size_t from, size_t n)
 	if (differ == 0)
 		return;
 	shift = 64 - (unsigned)__builtin_clzll(differ);
-	shift = shift > 2 * RADIX_BITS ? shift - 2 * RADIX_BITS : 0;
-	radix_pass(items, sorter->spare, n, shift);
-	radix_pass(sorter->spare, items, n, shift + RADIX_BITS); /* shift <= 42 */
+	shift = shift > 2 * bits ? shift - 2 * bits : 0;
+	radix_pass(items, sorter->spare, n, shift, bits);
+	radix_pass(sorter->spare, items, n, shift + bits, bits); /* shift + bits < 64 */
 	if (shift == 0)
 		return;
 	for (size_t i = 0; i < n;) {
@@ -114,11 +119,13 @@ sort_level(struct sorter *sorter, size_t from, size_t n, int level)
 {
 	struct item *items = sorter->items + from;
 
+	while (level < LEVELS && !sorter->differs[level])
+		level++;
+	if (level == LEVELS)
+		return;
 	for (size_t i = 0; i < n; i++)
 		items[i].key = key_of(sorter->tsids[items[i].index], level);
 	sort_keys(sorter, from, n);
-	if (level == LEVELS - 1)
-		return;
 	for (size_t i = 0; i < n;) {
 		size_t end = i + 1;
 
@@ -130,26 +137,33 @@ sort_level(struct sorter *sorter, size_t from, size_t n, int level)
 	}
 }
 
+/* Fills differs; true when the TSIDs are sorted as they are. */
 static bool
-is_sorted(const struct tsid *const *tsids, size_t n)
+look_through(struct sorter *sorter, size_t n)
 {
+	const struct tsid *const *tsids = sorter->tsids;
+	uint64_t differ[LEVELS] = {0};
+	bool sorted = true;
+
 	for (size_t i = 1; i < n; i++) {
-		if (tsid_compare(tsids[i - 1], tsids[i]) > 0)
-			return false;
+		for (int level = 0; level < LEVELS; level++)
+			differ[level] |= key_of(tsids[i], level) ^ key_of(tsids[0], level);
+		sorted = sorted && tsid_compare(tsids[i - 1], tsids[i]) <= 0;
 	}
-	return true;
+	for (int level = 0; level < LEVELS; level++)
+		sorter->differs[level] = differ[level] != 0;
+	return sorted;
 }
 
 int
 tsid_order(struct mem *mem, const struct tsid *const *tsids, size_t n, uint32_t *order)
 {
-	struct sorter sorter;
+	struct sorter sorter = { .tsids = tsids };
 
 	for (size_t i = 0; i < n; i++)
 		order[i] = (uint32_t)i;
-	if (is_sorted(tsids, n))
+	if (look_through(&sorter, n))
 		return 0;
-	sorter.tsids = tsids;
 	sorter.items = mem_array(mem, n * 2, sizeof(*sorter.items));
 	if (sorter.items == NULL)
 		return ERR_MEMORY;
