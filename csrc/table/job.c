@@ -274,7 +274,7 @@ fail(struct job *job, int rc)
 	if (!job->publish.committed && rc == ERR_CORRUPTED && damaged != NULL)
 		partition_mark_damaged(job->partition, damaged);
 	else if (!job->publish.committed && (rc == ERR_NOSPACE || rc == ERR_MEMORY))
-		partition_set_back(job->partition);
+		partition_set_back(job->partition, true);
 	else
 		partition_set_read_only(job->partition);
 	if (rc == ERR_NOSPACE)

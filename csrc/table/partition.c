@@ -115,14 +115,15 @@ partition_set_read_only(struct partition *partition)
 }
 
 void
-partition_set_back(struct partition *partition)
+partition_set_back(struct partition *partition, bool pause)
 {
 	struct table_shared *shared = partition->shared;
 
 	lock_take(&partition->lock);
 	err_save(&partition->setback);
 	partition->setback_epoch = shared->flush_wanted;
-	partition->retry_tick_ms = tick_add(clock_tick_ms(shared->env.clock), SPACE_RECHECK_MS);
+	if (pause)
+		partition->retry_tick_ms = tick_add(clock_tick_ms(shared->env.clock), SPACE_RECHECK_MS);
 	lock_release(&partition->lock);
 }
 
@@ -290,6 +291,7 @@ convert(struct partition *partition, struct raw_rows *raw)
 	if (rc == 0)
 		return 0;
 	part_unref(part);
+	partition_set_back(partition, false); /* a flush of parts may be what makes room */
 	lock_take(&partition->lock);
 	raw->busy = false;
 	raw->retry_tick_ms = tick_add(clock_tick_ms(shared->env.clock), SPACE_RECHECK_MS);

@@ -213,11 +213,17 @@ needs_assistance(const struct table *table, const struct partition *partition)
 static int
 add_run(struct table *table, struct partition *partition, const struct row *rows, size_t n, struct add_counts *counts)
 {
-	size_t accepted;
-	bool overflowed;
+	size_t accepted = 0, more = 0;
+	bool overflowed, did;
 	int rc;
 
 	rc = partition_add(partition, rows, n, &accepted, &overflowed);
+	if (rc == ERR_MEMORY && table_assist(table, NULL)) { /* what is in memory goes to disk, then once more */
+		rc = partition_convert_due(partition, INT64_MAX, &did);
+		if (rc == 0)
+			rc = partition_add(partition, rows + accepted, n - accepted, &more, &overflowed);
+		accepted += more;
+	}
 	counts->accepted += accepted;
 	table->shared.counters.rows_added += accepted;
 	if (rc != 0)

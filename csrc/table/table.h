@@ -95,7 +95,6 @@ NODISCARD int table_step(struct table *table, const struct budget *budget, bool 
 void table_flush_request(struct table *table, uint64_t *ticket);
 /* *done: all rows of the ticket are durable, or cannot be (then the error of the partition that failed). */
 NODISCARD int table_flush_check(struct table *table, uint64_t ticket, bool *done);
-/* Makes shards visible as parts now (all of them), without writing: used before searches that need parts. */
 /* Force merge of one partition ("2026_11") or all (NULL): ERR_NOTFOUND; *ticket for the check; *merges counts them in the check. */
 NODISCARD int table_force_merge_request(struct table *table, const char *partition, uint64_t *ticket);
 NODISCARD int table_force_merge_check(struct table *table, uint64_t ticket, bool *done, uint64_t *merges);

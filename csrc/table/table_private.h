@@ -41,8 +41,9 @@ NODISCARD int table_insert(struct table *table, struct partition *partition);
 /* A copy of the list of partitions (mem_free it), which is safe to walk without the lock. */
 NODISCARD int table_list(struct table *table, struct partition ***out, size_t *count);
 
-/* An adding thread met too many parts: runs one merge or flush of this partition as far as it goes without waiting. */
-void table_assist(struct table *table, struct partition *partition);
+/* An adding thread met too many parts (of this partition), or no memory (NULL): it runs one small merge of the partition,
+ * or one flush of any, as far as it goes without waiting. false: there was none to run. */
+bool table_assist(struct table *table, struct partition *partition);
 
 /* retention.c */
 void table_upkeep_init(struct table *table);

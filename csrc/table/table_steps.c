@@ -77,7 +77,7 @@ try_start(struct table *table, struct partition *partition, enum job_kind kind)
 	struct job *job = NULL;
 
 	if (start_job(partition, kind, &job) != 0) {
-		partition_set_back(partition);
+		partition_set_back(partition, true);
 		return NULL;
 	}
 	if (job != NULL)
@@ -234,27 +234,38 @@ table_step(struct table *table, const struct budget *budget, bool *did)
 	return rc;
 }
 
-void
+/* A flush of any partition that has memory parts; the table's lock is held. */
+static struct job *
+try_start_any_flush(struct table *table)
+{
+	struct job *job = NULL;
+
+	for (size_t i = 0; i < table->partitions_count && job == NULL; i++)
+		if (partition_flush_due(table->partitions[i], INT64_MIN) != INT64_MAX)
+			job = try_start(table, table->partitions[i], JOB_FLUSH);
+	return job;
+}
+
+bool
 table_assist(struct table *table, struct partition *partition)
 {
 	struct budget budget = budget_unlimited();
-	struct job *job;
+	struct job *job = NULL;
 
 	lock_take(&table->lock);
-	job = NULL;
-	if (!partition->draining && !partition->closed && !partition->read_only) {
+	if (partition != NULL && !partition->draining && !partition->closed && !partition->read_only)
 		job = try_start(table, partition, JOB_SMALL);
-		if (job == NULL && partition_flush_due(partition, clock_tick_ms(table->shared.env.clock)) != INT64_MAX)
-			job = try_start(table, partition, JOB_FLUSH);
-	}
+	if (job == NULL)
+		job = try_start_any_flush(table);
 	if (job != NULL)
 		job->running = true;
 	lock_release(&table->lock);
 	if (job == NULL)
-		return;
+		return false;
 	table->shared.counters.assisted_merges++;
 	do
 		job_step(job, &budget);
 	while (job->state != JOB_END && job_ready(job, INT64_MIN));
 	job_let_go(table, job); /* one that waits for the index is continued by table_step */
+	return true;
 }

@@ -118,6 +118,9 @@ tt_table_fail_memory(struct tt_table_env *env, uint64_t n)
 	env->mem.fail_at = n == 0 ? 0 : env->mem.calls + n;
 }
 
+void tt_table_limit_memory(struct tt_table_env *env, uint64_t bytes);
+void tt_table_limit_memory(struct tt_table_env *env, uint64_t bytes) { env->mem.limit_bytes = bytes; }
+
 /* The next message of the log; false when there is none. */
 bool tt_table_log(struct tt_table_env *env, char *text, size_t text_bytes);
 bool

@@ -38,6 +38,7 @@ void tt_table_fault(struct tt_table_env *env, uint64_t n, int errno_value, bool 
 uint64_t tt_table_fault_calls(struct tt_table_env *env);
 void tt_table_full(struct tt_table_env *env, bool full);
 void tt_table_fail_memory(struct tt_table_env *env, uint64_t n);
+void tt_table_limit_memory(struct tt_table_env *env, uint64_t bytes);
 bool tt_table_log(struct tt_table_env *env, char *text, size_t text_bytes);
 int tt_table_open(struct tt_table_env *env, const struct table_options *options);
 void tt_table_close(struct tt_table_env *env);

@@ -405,3 +405,24 @@ describe("a snapshot", function()
     assert.are.equal(0, t:close())
   end)
 end)
+
+describe("a memory limit", function()
+  it("makes adding threads flush before it is reached", function()
+    local t = support.open { shard_rows = 2000 }
+    local all = 0
+    local rows = ffi.new("struct row[2000]")
+    for i = 0, 1999 do rows[i].series, rows[i].timestamp_ms, rows[i].value = i % 50, NOON - i, i end
+    lib.tt_table_limit_memory(t.env, 6000000)
+    assert.are.equal(0, t:reopen()) -- an eighth of it may be parts in memory
+    for _ = 1, 500 do -- 16 MB of columns
+      local accepted = t:add_rows(rows, 2000)
+      all = all + (accepted or 0)
+    end
+    assert.is_true(all == 2000 * 500, all)
+    assert.is_true(t:stats().assisted_merges > 0)
+    lib.tt_table_limit_memory(t.env, 0)
+    assert.are.equal(0, (t:flush()))
+    assert.are.equal(all, (select(2, t:rows())))
+    assert.are.equal(0, t:close())
+  end)
+end)
