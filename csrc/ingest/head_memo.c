@@ -14,13 +14,13 @@
 enum {
 	SLEEP_LINES = 1 << 20,     /* how long a useless memo rests: 16 times what it holds */
 	MEMORY_SHARE = 16,         /* at most this part of a limited account */
-	HITS_PER_HEAD_WORTH = 1    /* less hits than heads: keeping them cost more than it saved */
+	BUCKETS_MIN = 64           /* most texts name few series; zeroing more would be the dearest part of a short one */
 };
 
 void
 head_memo_init(struct head_memo *memo, struct mem *mem)
 {
-	*memo = (struct head_memo){ .mem = mem, .epoch = 1, .bytes_max = HEAD_MEMO_BYTES_MAX };
+	*memo = (struct head_memo){ .mem = mem, .bytes_max = HEAD_MEMO_BYTES_MAX };
 	arena_init(&memo->arena, mem);
 	if (mem->limit_bytes != 0 && mem->limit_bytes / MEMORY_SHARE < memo->bytes_max)
 		memo->bytes_max = mem->limit_bytes / MEMORY_SHARE;
@@ -30,16 +30,14 @@ static void
 empty(struct head_memo *memo)
 {
 	if (memo->heads != NULL)
-		memset(memo->heads, 0, HEAD_MEMO_HEADS_MAX * sizeof(struct head_entry *));
+		memset(memo->heads, 0, memo->buckets_count * sizeof(struct head_entry *));
 	memset(memo->shapes, 0, sizeof(memo->shapes));
 	arena_reset(&memo->arena);
 	memo->last = NULL;
 	memo->heads_count = 0;
 	memo->shapes_count = 0;
-	memo->keys_count = 0;
 	memo->hits = 0;
 	memo->full = false;
-	memo->epoch++;
 }
 
 void
@@ -53,7 +51,8 @@ head_memo_free(struct head_memo *memo)
 void
 head_memo_begin(struct head_memo *memo)
 {
-	bool worth = memo->hits / HITS_PER_HEAD_WORTH >= memo->heads_count;
+	/* less hits than heads: keeping them cost more than it saved */
+	bool worth = memo->hits >= memo->heads_count;
 
 	if (!memo->full)
 		return;
@@ -71,7 +70,7 @@ head_memo_find(struct head_memo *memo, struct bytes head)
 	if (memo->heads_count == 0)
 		return NULL;
 	hash = XXH3_64bits(head.data, head.len);
-	for (entry = memo->heads[hash % HEAD_MEMO_HEADS_MAX]; entry != NULL; entry = entry->next)
+	for (entry = memo->heads[hash & (memo->buckets_count - 1)]; entry != NULL; entry = entry->next)
 		if (entry->hash == hash && entry->len == head.len && memcmp(entry->text, head.data, head.len) == 0)
 			return entry;
 	return NULL;
@@ -95,19 +94,33 @@ take(struct head_memo *memo, size_t n)
 	return p;
 }
 
+/* Four times the buckets, entries moved. */
 static bool
-take_buckets(struct head_memo *memo)
+more_buckets(struct head_memo *memo)
 {
 	struct err_saved saved;
+	uint32_t count = memo->buckets_count == 0 ? BUCKETS_MIN : memo->buckets_count * 4;
+	struct head_entry **heads = NULL, *entry, *next;
 
 	err_save(&saved);
-	if (memo->bytes_max >= 2 * HEAD_MEMO_HEADS_MAX * sizeof(struct head_entry *))
-		memo->heads = mem_zalloc(memo->mem, HEAD_MEMO_HEADS_MAX * sizeof(struct head_entry *));
-	if (memo->heads != NULL)
-		return true;
-	err_restore(&saved);
-	memo->full = true;
-	return false;
+	if (count * sizeof(heads[0]) <= memo->bytes_max / 2)
+		heads = mem_zalloc(memo->mem, count * sizeof(heads[0]));
+	if (heads == NULL) {
+		err_restore(&saved);
+		memo->full = true;
+		return false;
+	}
+	for (uint32_t i = 0; i < memo->buckets_count; i++) {
+		for (entry = memo->heads[i]; entry != NULL; entry = next) {
+			next = entry->next;
+			entry->next = heads[entry->hash & (count - 1)];
+			heads[entry->hash & (count - 1)] = entry;
+		}
+	}
+	mem_free(memo->mem, memo->heads);
+	memo->heads = heads;
+	memo->buckets_count = count;
+	return true;
 }
 
 struct head_entry *
@@ -121,18 +134,18 @@ head_memo_add(struct head_memo *memo, struct bytes head)
 	}
 	if (memo->full || head.len > HEAD_MEMO_HEAD_BYTES_MAX)
 		return NULL;
-	if (memo->heads == NULL && !take_buckets(memo))
-		return NULL;
 	if (memo->heads_count == HEAD_MEMO_HEADS_MAX) {
 		memo->full = true;
 		return NULL;
 	}
+	if (memo->heads_count == memo->buckets_count && !more_buckets(memo))
+		return NULL;
 	entry = take(memo, sizeof(*entry) + head.len);
 	if (entry == NULL)
 		return NULL;
 	*entry = (struct head_entry){ .hash = XXH3_64bits(head.data, head.len), .len = (uint32_t)head.len };
 	memcpy(entry->text, head.data, head.len);
-	bucket = &memo->heads[entry->hash % HEAD_MEMO_HEADS_MAX];
+	bucket = &memo->heads[entry->hash & (memo->buckets_count - 1)];
 	entry->next = *bucket;
 	*bucket = entry;
 	memo->heads_count++;
@@ -213,43 +226,9 @@ find_or_add_shape(struct head_memo *memo, const struct bytes *keys, size_t count
 	return shape;
 }
 
-static struct head_variant *
-add_variant(struct head_memo *memo, struct head_entry *entry, const struct field_shape *shape, size_t count)
+void
+head_memo_shape(struct head_memo *memo, struct head_entry *entry, const struct bytes *keys, size_t count, size_t stride)
 {
-	struct head_variant *variant;
-
-	if (count > HEAD_MEMO_KEYS_MAX - memo->keys_count) {
-		memo->full = true;
-		return NULL;
-	}
-	variant = take(memo, sizeof(*variant));
-	if (variant == NULL)
-		return NULL;
-	*variant = (struct head_variant){ .next = entry->variants, .shape = shape, .key = memo->keys_count + 1 };
-	memo->keys_count += (uint32_t)count;
-	entry->variants = variant;
-	return variant;
-}
-
-struct head_variant *
-head_memo_variant(struct head_memo *memo, struct head_entry *entry, const struct bytes *keys, size_t count, size_t stride)
-{
-	const struct field_shape *shape = NULL;
-	struct head_variant *variant, **link;
-	int variants = 0;
-
-	if (keys != NULL) {
-		shape = find_or_add_shape(memo, keys, count, stride);
-		if (shape == NULL)
-			return NULL;
-	}
-	for (link = &entry->variants; (variant = *link) != NULL; link = &variant->next, variants++) {
-		if (variant->shape != shape)
-			continue;
-		*link = variant->next;
-		variant->next = entry->variants;
-		entry->variants = variant;
-		return variant;
-	}
-	return variants == HEAD_MEMO_VARIANTS_MAX ? NULL : add_variant(memo, entry, shape, count);
+	if (entry->shape == NULL || !shape_matches(entry->shape, keys, count, stride))
+		entry->shape = find_or_add_shape(memo, keys, count, stride);
 }

@@ -8,13 +8,12 @@
  *
  *   last ---> [head A] --successor--> [head B] --successor--> [head C] ...       guess for the next line: last->successor
  *                                        |
- *                                     variants: [shape: "usage_user=" "usage_system=" ...; number of its first key]
+ *                                      shape: "usage_user=" "usage_system=" ...
  *
- * A *shape* is the list of field keys of an Influx line; shapes are shared by heads. A *variant* is a head with a shape:
- * its rows are numbered key, key + 1, ... so that a reader can find what it knows of a raw key in an array.
+ * A *shape* is the list of field keys of an Influx line; shapes are shared by heads. An entry has that of its newest line.
  *
  * Invariants
- *  (1) Numbers and entries stay true until the epoch changes, which happens only in head_memo_begin().
+ *  (1) Entries and shapes stay where they are until head_memo_begin().
  *  (2) The memo is a help only: without memory, or when more heads come than it holds, lines are parsed all the same.
  * Errors     none: what cannot be kept is not kept.
  * Threads    one at a time.
@@ -27,10 +26,8 @@
 enum {
 	HEAD_MEMO_BYTES_MAX = 16 << 20,  /* about 65536 heads of 150 bytes with their keys */
 	HEAD_MEMO_HEADS_MAX = 65536,
-	HEAD_MEMO_KEYS_MAX = 1 << 20,
 	HEAD_MEMO_HEAD_BYTES_MAX = 4096, /* longer heads are rare and would push out many */
 	HEAD_MEMO_SHAPES_MAX = 1024,
-	HEAD_MEMO_VARIANTS_MAX = 8,      /* shapes of one head that get numbers */
 	HEAD_MEMO_FIELDS_MAX = 256,
 	HEAD_MEMO_KEY_BYTES = 32         /* keys up to here, '=' included, are compared by words */
 };
@@ -50,16 +47,10 @@ struct field_shape {
 	struct field_key keys[];
 };
 
-struct head_variant {
-	struct head_variant *next;
-	const struct field_shape *shape; /* NULL: the one variant of a format without fields */
-	uint32_t key;                    /* number of the first row's key */
-};
-
 struct head_entry {
-	struct head_entry *next;      /* in its bucket */
-	struct head_entry *successor; /* the head of the line after this one's, last time */
-	struct head_variant *variants; /* the one of the newest line first */
+	struct head_entry *next;         /* in its bucket */
+	struct head_entry *successor;    /* the head of the line after this one's, last time */
+	const struct field_shape *shape; /* of the newest line; NULL: none, or not kept */
 	uint64_t hash;
 	uint32_t len;
 	uint8_t text[];
@@ -68,13 +59,12 @@ struct head_entry {
 struct head_memo {
 	struct mem *mem;
 	struct arena arena;
-	struct head_entry **heads;    /* HEAD_MEMO_HEADS_MAX buckets, allocated with the first head */
+	struct head_entry **heads;    /* buckets_count of them, a power of two; as many as heads, or some more */
 	struct field_shape *shapes[64];
 	struct head_entry *last;      /* of the newest line; NULL after a line that is not in the memo */
-	uint32_t epoch;
+	uint32_t buckets_count;
 	uint32_t heads_count;
 	uint32_t shapes_count;
-	uint32_t keys_count;          /* numbers given; 0 is none */
 	uint64_t bytes_max;
 	uint64_t hits;                /* lines found since the memo was emptied */
 	uint64_t asleep;              /* lines to let pass before it is worth trying again */
@@ -90,10 +80,10 @@ struct head_entry *head_memo_find(struct head_memo *memo, struct bytes head);
 /* Keeps a good head that head_memo_find() did not find; NULL when it cannot be kept. */
 struct head_entry *head_memo_add(struct head_memo *memo, struct bytes head);
 /*
- * Makes the variant of these field keys the first of the entry; keys is `count` rows apart by `stride` bytes, so that it
- * may point at ingest_row.tail. count 1 and keys NULL: a format without fields. NULL when it cannot be kept.
+ * Gives the entry the shape of these field keys; keys is `count` of them apart by `stride` bytes, so that it may point at
+ * ingest_row.tail.
  */
-struct head_variant *head_memo_variant(struct head_memo *memo, struct head_entry *entry, const struct bytes *keys, size_t count, size_t stride);
+void head_memo_shape(struct head_memo *memo, struct head_entry *entry, const struct bytes *keys, size_t count, size_t stride);
 
 /* What the next line's head will probably be; NULL when nothing is known. */
 static inline struct head_entry *

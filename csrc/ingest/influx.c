@@ -252,19 +252,15 @@ parse_timestamp(struct ingest_parser *parser, const uint8_t *p, const uint8_t *e
 	return true;
 }
 
-/* Tells the memo of a good line and numbers its rows. */
+/* Tells the memo of a good line. */
 static void
-learn(struct ingest_parser *parser, struct head_entry *entry, struct ingest_row *rows, size_t count)
+learn(struct ingest_parser *parser, struct head_entry *entry, const struct ingest_row *rows, size_t count)
 {
-	struct head_variant *variant = NULL;
-
 	if (entry == NULL)
 		entry = head_memo_add(&parser->memo, rows[0].head);
 	if (entry != NULL)
-		variant = head_memo_variant(&parser->memo, entry, &rows[0].tail, count, sizeof(rows[0]));
+		head_memo_shape(&parser->memo, entry, &rows[0].tail, count, sizeof(rows[0]));
 	head_memo_follow(&parser->memo, entry);
-	for (size_t i = 0; i < count; i++)
-		rows[i].key = variant == NULL ? 0 : variant->key + (uint32_t)i;
 }
 
 /* The rows of a good line get what is known only at its end; NaN rows go. */
@@ -282,8 +278,7 @@ finish_rows(struct ingest_parser *parser, size_t first, int64_t timestamp)
 			continue;
 		}
 		rows[kept] = rows[i];
-		rows[kept].timestamp_ms = timestamp;
-		rows[kept++].reserved = 0;
+		rows[kept++].timestamp_ms = timestamp;
 	}
 	parser->rows_count = kept;
 }
@@ -371,10 +366,8 @@ plain_value(const uint8_t *p, const uint8_t *end, double *value)
 
 /* Rows of the fields at p when they have this shape; the position behind them, or NULL. */
 static inline const uint8_t *
-plain_fields(const struct head_variant *variant, struct bytes head, const uint8_t *p, const uint8_t *end, struct ingest_row *rows)
+plain_fields(const struct field_shape *shape, struct bytes head, const uint8_t *p, const uint8_t *end, struct ingest_row *rows)
 {
-	const struct field_shape *shape = variant->shape;
-
 	for (uint32_t i = 0; i < shape->count; i++) {
 		const struct field_key *key = &shape->keys[i];
 
@@ -384,8 +377,6 @@ plain_fields(const struct head_variant *variant, struct bytes head, const uint8_
 			return NULL;
 		rows[i].head = head;
 		rows[i].tail = bytes_of(p, key->len - 1);
-		rows[i].key = variant->key + i;
-		rows[i].reserved = 0;
 		p = plain_value(p + key->len, end, &rows[i].value);
 		if (p == NULL)
 			return NULL;
@@ -447,16 +438,16 @@ influx_known(struct ingest_parser *parser, const uint8_t *p, const uint8_t *end)
 
 	while (parser->rows_count < INGEST_BATCH_ROWS && p < end && *p != '#') {
 		entry = known_head(parser, p, end, &head);
-		if (entry == NULL || entry->variants == NULL)
+		if (entry == NULL || entry->shape == NULL)
 			return p;
 		rows = &parser->rows[parser->rows_count];
-		next = plain_fields(entry->variants, head, p + head.len + 1, end, rows);
+		next = plain_fields(entry->shape, head, p + head.len + 1, end, rows);
 		if (next == NULL)
 			return p;
 		next = plain_end(parser, next, end, &timestamp);
 		if (next == NULL || next - p > INGEST_LINE_BYTES_MAX)
 			return p;
-		count = entry->variants->shape->count;
+		count = entry->shape->count;
 		for (uint32_t i = 0; i < count; i++)
 			rows[i].timestamp_ms = timestamp;
 		if (UNLIKELY(parser->skip_single_field) && count == 1 && has_measurement(head))

@@ -171,8 +171,6 @@ ingest_parse(struct ingest_parser *parser, struct bytes chunk, bool last, struct
 	batch->rows = parser->rows;
 	batch->rows_count = parser->rows_count;
 	batch->consumed = (size_t)(p - chunk.data);
-	batch->keys_epoch = parser->memo.epoch;
-	batch->keys_count = parser->memo.keys_count;
 	return 0;
 }
 

@@ -12,10 +12,6 @@
  * Equal bytes name the same series; different bytes may too (the storage finds out by labels). Rows of one line come
  * together and share `head` (same pointer), so that a reader can look the head up once per line.
  *
- * Rows also carry a number for their raw key where the parser remembers it: a reader that keeps an array by number needs
- * no hash table for rows of series that come again. The numbers are dense from 1 and hold while batch.keys_epoch stays
- * the same; several may name one raw key; 0 means none. To profit across calls, keep the parser (ingest_parser_restart).
- *
  * Bad lines are counted and the first INGEST_ERRORS_KEPT reported with number (1-based, counted over the stream) and
  * reason; the good ones of the same chunk are kept, and no row of a bad line. NaN values are dropped and counted (no text
  * format can write the stale marker). The last line needs no newline when `last` is set; else the bytes behind the last
@@ -50,8 +46,6 @@ struct ingest_row {
 	struct bytes tail;
 	int64_t timestamp_ms;
 	double value;          /* never a NaN */
-	uint32_t key;          /* number of the raw key in this keys_epoch; 0: none */
-	uint32_t reserved;
 };
 
 struct ingest_error {
@@ -78,8 +72,6 @@ struct ingest_batch {
 	struct ingest_row *rows;
 	size_t rows_count;
 	size_t consumed;        /* bytes of the chunk that are done with */
-	uint32_t keys_epoch;    /* row.key of batches with the same epoch are the same numbers */
-	uint32_t keys_count;    /* the largest number given so far */
 };
 
 struct ingest_report {

@@ -212,12 +212,9 @@ static int
 add_row(struct ingest_parser *parser, struct bytes head, double value, int64_t timestamp)
 {
 	struct head_entry *entry = head_memo_find(&parser->memo, head);
-	struct head_variant *variant = NULL;
 
 	if (entry == NULL)
 		entry = head_memo_add(&parser->memo, head);
-	if (entry != NULL)
-		variant = head_memo_variant(&parser->memo, entry, NULL, 1, 0);
 	head_memo_follow(&parser->memo, entry);
 	if (isnan(value)) {
 		parser->report.nan++;
@@ -228,7 +225,6 @@ add_row(struct ingest_parser *parser, struct bytes head, double value, int64_t t
 		.head = head,
 		.timestamp_ms = timestamp,
 		.value = value,
-		.key = variant == NULL ? 0 : variant->key,
 	};
 	return 0;
 }
@@ -312,7 +308,7 @@ prometheus_known(struct ingest_parser *parser, const uint8_t *p, const uint8_t *
 			continue;
 		}
 		entry = head_memo_guess(&parser->memo);
-		if (entry == NULL || entry->variants == NULL || (size_t)(end - p) <= entry->len || !is_space(p[entry->len]) ||
+		if (entry == NULL || (size_t)(end - p) <= entry->len || !is_space(p[entry->len]) ||
 		    memcmp(p, entry->text, entry->len) != 0)
 			return p;
 		next = number_parse_double(skip_space(p + entry->len, end), end, &value);
@@ -323,7 +319,6 @@ prometheus_known(struct ingest_parser *parser, const uint8_t *p, const uint8_t *
 			.head = bytes_of(p, entry->len),
 			.timestamp_ms = timestamp,
 			.value = value,
-			.key = entry->variants->key,
 		};
 		parser->report.lines++;
 		head_memo_follow(&parser->memo, entry);

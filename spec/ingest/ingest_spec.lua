@@ -1,4 +1,4 @@
---- What holds for lines of every format: pieces, reports, limits, memory, numbers of keys.
+--- What holds for lines of every format: pieces, reports, limits, memory.
 local ingest = require("spec.support.ingest")
 local native = require("spec.support.native")
 
@@ -91,15 +91,6 @@ describe("A stream of lines", function()
         local alone = ingest.dump({ format = format, fresh_parser = true }, text)
         assert.equal(whole:gsub("[ES]\t[^\n]*\n", ""), alone:gsub("[ES]\t[^\n]*\n", ""), text)
       end
-    end
-  end)
-
-  it("numbers nearly all rows of series that come again, each raw key by its own", function()
-    math.randomseed(1)
-    for _, format in ipairs(FORMATS) do
-      -- that a number names one raw key is asserted by the shim
-      local parsed = ingest.parse({ format = format }, repeating_load(format, math.random):rep(3))
-      assert(parsed.keys > 0.99 * #parsed.rows, ("%s: %d of %d"):format(format, parsed.keys, #parsed.rows))
     end
   end)
 

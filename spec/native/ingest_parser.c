@@ -36,7 +36,6 @@ struct tt_ingest_result {
 	size_t len;
 	uint64_t live;         /* allocations left behind */
 	uint64_t calls;        /* allocations made */
-	uint64_t keys;         /* rows that carried a number */
 	uint64_t rows;
 };
 
@@ -50,9 +49,6 @@ struct dump {
 	struct arena arena;
 	struct buf out;
 	struct labels labels;
-	struct bytes *keys;    /* by number: head and tail, to see that a number means one raw key */
-	size_t keys_room;      /* numbers that keys has place for */
-	uint32_t epoch;
 	struct tt_ingest_result *result;
 };
 
@@ -90,55 +86,6 @@ set_options(struct dump *dump, const struct tt_ingest_options *in)
 	}
 }
 
-static struct bytes
-copy_of(struct dump *dump, struct bytes text)
-{
-	uint8_t *copy = mem_alloc(&dump->own, text.len);
-
-	if (text.len != 0)
-		memcpy(copy, text.data, text.len);
-	return bytes_of(copy, text.len);
-}
-
-/* A number must name one raw key as long as the epoch lasts. */
-static void
-check_key(struct dump *dump, const struct ingest_batch *batch, const struct ingest_row *row)
-{
-	struct bytes *known;
-
-	if (row->key == 0)
-		return;
-	dump->result->keys++;
-	if (row->key > batch->keys_count) {
-		(void)!buf_printf(&dump->out, "X\tnumber %u of %u\n", row->key, batch->keys_count);
-		return;
-	}
-	if (row->key >= dump->keys_room) {
-		size_t room = 2 * (size_t)row->key + 64;
-
-		dump->keys = mem_realloc(&dump->own, dump->keys, 2 * room * sizeof(struct bytes));
-		memset(dump->keys + 2 * dump->keys_room, 0, 2 * (room - dump->keys_room) * sizeof(struct bytes));
-		dump->keys_room = room;
-	}
-	known = &dump->keys[2 * (size_t)row->key];
-	if (known[0].data == NULL) {
-		known[0] = copy_of(dump, row->head);
-		known[1] = copy_of(dump, row->tail);
-	} else if (!bytes_equal(known[0], row->head) || !bytes_equal(known[1], row->tail)) {
-		(void)!buf_printf(&dump->out, "X\tnumber %u names two keys\n", row->key);
-	}
-}
-
-static void
-forget_keys(struct dump *dump)
-{
-	for (size_t i = 0; i < 2 * dump->keys_room; i++)
-		mem_free(&dump->own, (void *)(uintptr_t)dump->keys[i].data);
-	mem_free(&dump->own, dump->keys);
-	dump->keys = NULL;
-	dump->keys_room = 0;
-}
-
 /* Of equal names the last counts, as in the storage; "" is the metric name. */
 static void
 keep_last_of_equal(struct labels *labels)
@@ -163,14 +110,9 @@ dump_batch(struct dump *dump, const struct ingest_batch *batch)
 {
 	int rc;
 
-	if (batch->keys_epoch != dump->epoch) {
-		forget_keys(dump);
-		dump->epoch = batch->keys_epoch;
-	}
 	for (size_t i = 0; i < batch->rows_count; i++) {
 		const struct ingest_row *row = &batch->rows[i];
 
-		check_key(dump, batch, row);
 		dump->result->rows++;
 		arena_reset(&dump->arena);
 		rc = ingest_key_labels(&dump->options, row->head, row->tail, &dump->arena, &dump->labels);
@@ -230,7 +172,6 @@ dump_lines_apart(struct dump *dump, const char *text, size_t len)
 		TRY(dump_report(dump));
 		ingest_parser_delete(dump->parser);
 		dump->parser = NULL;
-		dump->epoch = 0;
 		done += n;
 	}
 	return 0;
@@ -268,7 +209,6 @@ tt_ingest_dump(const struct tt_ingest_options *in, const char *text, size_t len,
 	result->len = dump->out.len;
 	result->text = malloc(dump->out.len + 1);
 	memcpy((void *)(uintptr_t)result->text, dump->out.len == 0 ? (const uint8_t *)"" : dump->out.data, dump->out.len);
-	forget_keys(dump);
 	buf_free(&dump->out);
 	arena_free(&dump->arena);
 	free(dump);

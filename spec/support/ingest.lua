@@ -23,7 +23,6 @@ struct tt_ingest_result {
   size_t len;
   uint64_t live;
   uint64_t calls;
-  uint64_t keys;
   uint64_t rows;
 };
 int tt_ingest_dump(const struct tt_ingest_options *in, const char *text, size_t len, struct tt_ingest_result *result);
@@ -57,7 +56,7 @@ local function c_options(options)
   return o
 end
 
---- The text that describes everything a parser made of `text`, and the C result (live, calls, keys, rows), or nil and rc.
+--- The text that describes everything a parser made of `text`, and the C result (live, calls, rows), or nil and rc.
 function M.dump(options, text)
   local result = ffi.new("struct tt_ingest_result")
   local rc = lib.tt_ingest_dump(c_options(options), text, #text, result)
@@ -69,11 +68,11 @@ function M.dump(options, text)
   return dumped, result
 end
 
---- {rows = {{metric, timestamp, value}}, errors = {{line, message}}, lines, rejected, nan, keys}.
+--- {rows = {{metric, timestamp, value}}, errors = {{line, message}}, lines, rejected, nan}.
 function M.parse(options, text)
-  local dumped, result = M.dump(options, text)
-  if not dumped then native.check(result) end
-  local out = { rows = {}, errors = {}, keys = tonumber(result.keys) }
+  local dumped, rc = M.dump(options, text)
+  if not dumped then native.check(rc) end
+  local out = { rows = {}, errors = {} }
   for line in dumped:gmatch("[^\n]+") do
     local kind, a, b, c = line:match("^(%u)\t(.-)\t([^\t]*)\t([^\t]*)$")
     if kind == "R" then
