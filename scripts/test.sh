@@ -47,12 +47,14 @@ check() {
 	if timeout 1500 "$@" >"$log" 2>&1; then passed=1 failed=0; else passed=0 failed=1; fi
 }
 
-# Specs in a sanitized library: the interpreter is not sanitized, so the runtime is loaded before it.
+# sanitized RUNTIME LUA-CODE FOLDER: specs in a sanitized library. The interpreter is not, so the runtime is loaded before it.
 sanitized() {
 	runtime=$(gcc -print-file-name="$1")
-	shift
-	count_specs "$part" env LD_PRELOAD="$runtime" luajit /usr/bin/busted --ignore-lua "$@"
+	count_specs "$part" env LD_PRELOAD="$runtime" luajit -e "$2" /usr/bin/busted --ignore-lua "$3"
 }
+
+# The shell crashes under the thread sanitizer: children of the interpreter do without it.
+alone='local ffi = require("ffi") ffi.cdef("int unsetenv(const char *name);") ffi.C.unsetenv("LD_PRELOAD")'
 
 if [ "${1:-}" = --part ]; then
 	part=$2
@@ -64,6 +66,8 @@ if [ "${1:-}" = --part ]; then
 	floors) check "$part" luajit scripts/check_floors.lua csrc ;;
 	clang-format) check "$part" sh -c 'find csrc spec/native -name "*.[ch]" -o -name "*.cc" | xargs clang-format-14 --dry-run -Werror' ;;
 	luacheck) check "$part" luacheck --no-color -q lua spec scripts bench examples rockspec ;;
+	# Replays the corpus and goes on from it for a while; any finding ends it with an error.
+	fuzz/*) check "$part" sh spec/fuzz/run.sh "${part#fuzz/}" 10 "$PWD/build-test/fuzz" ;;
 	ctest) check "$part" sh -c 'ctest --test-dir build --output-on-failure' ;;
 	asan/*)
 		TSENGINE_LIB=$PWD/build-asan/tsengine/core.so
@@ -71,13 +75,13 @@ if [ "${1:-}" = --part ]; then
 		ASAN_OPTIONS=detect_leaks=0
 		TSE_SANITIZED=address
 		export ASAN_OPTIONS TSE_SANITIZED
-		sanitized libasan.so "spec/${part#asan/}"
+		sanitized libasan.so "" "spec/${part#asan/}"
 		;;
 	tsan/*)
 		TSENGINE_LIB=$PWD/build-tsan/tsengine/core.so
 		TSE_SANITIZED=thread
 		export TSE_SANITIZED
-		sanitized libtsan.so "spec/${part#tsan/}"
+		sanitized libtsan.so "$alone" "spec/${part#tsan/}"
 		;;
 	spec/*) count_specs "$part" busted --lua=luajit "$part" ;;
 	*)
@@ -138,6 +142,10 @@ else
 		for file in spec/*/threads_spec.lua; do [ -e "$file" ] && printf 'tsan/%s\n' "${file#spec/}"; done
 		for folder in $folders; do
 			case "$folder" in spec/crash | spec/compat | spec/fault) ;; *) printf '%s\n' "$folder" ;; esac
+		done
+		for file in spec/fuzz/fuzz_*.c; do
+			target=${file##*/fuzz_}
+			printf 'fuzz/%s\n' "${target%.c}"
 		done
 		printf '%s\n' ctest floors clang-format luacheck
 	)
