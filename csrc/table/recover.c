@@ -76,6 +76,17 @@ set_aside(struct recovery *recovery, enum tree tree, const char *name, const cha
 
 /* -- Parts ------------------------------------------------------------------------------------------------------------ */
 
+/*
+ * Suffixes start at the wall clock, which may have been set back since. A result of the same rows under the name of one
+ * of its sources would be removed by its own transaction when that runs again (spec/fault/fault_spec: force merge).
+ */
+static void
+pass_suffix(struct partition *partition, uint64_t used)
+{
+	if (used > partition->suffix && used < UINT64_MAX)
+		partition->suffix = used;
+}
+
 static int
 open_part(struct recovery *recovery, enum tree tree, const char *path, const char *name, bool under_other_name)
 {
@@ -93,6 +104,7 @@ open_part(struct recovery *recovery, enum tree tree, const char *path, const cha
 		return 0;
 	}
 	TRY(rc);
+	pass_suffix(recovery->partition, part->header.suffix);
 	rc = publish_found(recovery->partition, part);
 	if (rc != 0)
 		part_unref(part);
