@@ -199,10 +199,6 @@ describe("A line of text", function()
     for i, case in ipairs(cases) do
       local line, theirs, ours = case[1], case[2], case[3]
       local found = compare(line .. "\n", path, options)
-      local expected = {}
-      for _, row in ipairs { { theirs, "peer" }, { ours, "here" } } do
-        if row[1] then expected[row[1]] = true end
-      end
       local seen = 0
       for metric, difference in pairs(found) do
         local who = difference:find("peer: nothing", 1, true) and "here" or "peer"

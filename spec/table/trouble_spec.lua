@@ -207,7 +207,8 @@ describe("trouble with the disk", function()
     for _, for_ever in ipairs { false, true } do
       it(("%s at any call%s loses nothing durable and counts no row twice"):format(name, for_ever and " and ever after" or ""), function()
         t = support.open { fan = 2, max_small = 600 }
-        local n, calls = 0, nil
+        local n = 0
+        local calls
         repeat
           n = n + 1
           lib.tt_table_close(t.env)
