@@ -134,6 +134,19 @@ table_partitions(struct table *table, struct table_partition_info **out, size_t 
 	return infos == NULL ? ERR_MEMORY : 0;
 }
 
+static uint64_t
+rows_added(const struct partition *partition)
+{
+	uint64_t rows = 0;
+
+	for (unsigned i = 0; i < partition->shards_count; i++) {
+		lock_take(&partition->shards[i].lock);
+		rows += partition->shards[i].added;
+		lock_release(&partition->shards[i].lock);
+	}
+	return rows;
+}
+
 static void
 add_partition_stats(struct partition *partition, struct table_stats *out)
 {
@@ -158,15 +171,19 @@ table_stats(struct table *table, struct table_stats *out)
 {
 	const struct table_counters *from = &table->shared.counters;
 
-	*out = (struct table_stats){ .rows_added = from->rows_added, .rows_past = from->rows_past, .rows_future = from->rows_future,
+	*out = (struct table_stats){ .rows_past = from->rows_past, .rows_future = from->rows_future,
 		.merges_mem = from->merges_mem, .merges_small = from->merges_small, .merges_big = from->merges_big,
 		.rows_merged_small = from->rows_merged_small, .rows_merged_big = from->rows_merged_big, .rows_deleted = from->rows_deleted,
 		.rows_deduplicated = from->rows_deduplicated, .assisted_merges = from->assisted_merges, .active_merges = from->active_merges,
 		.bytes_written = from->bytes_written, .flushes = from->flushes, .parts_damaged = from->parts_damaged,
 		.partitions_dropped = from->partitions_dropped, .parts_dropped = from->parts_dropped, .no_space = table->shared.no_space };
 	lock_take(&table->lock);
-	for (size_t i = 0; i < table->partitions_count; i++)
+	for (size_t i = 0; i < table->partitions_count; i++) {
 		add_partition_stats(table->partitions[i], out);
+		out->rows_added += rows_added(table->partitions[i]);
+	}
+	for (size_t i = 0; i < table->dropped_count; i++)
+		out->rows_added += rows_added(table->dropped[i]);
 	lock_release(&table->lock);
 }
 

@@ -318,8 +318,10 @@ partition_add(struct partition *partition, const struct row *rows, size_t n, siz
 		if (closed)
 			return 0;
 		*accepted += taken;
-		if (started)
+		if (started) {
+			table_shared_check_space(shared); /* about once a second and shard */
 			table_shared_wake(shared);
+		}
 		if (taken == 0) {
 			struct raw_rows *raw;
 

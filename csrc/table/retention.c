@@ -197,6 +197,7 @@ detach_dropped(struct table *table, bool *did)
 		}
 		partition_refresh(partition);
 		table->by_month[partition->month] = NULL;
+		table->recent = NULL;
 		table->partitions_count--;
 		memmove(table->partitions, table->partitions + 1, table->partitions_count * sizeof(struct partition *));
 		table->dropped[table->dropped_count++] = partition;

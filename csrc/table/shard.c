@@ -152,6 +152,7 @@ shard_append(struct shard *shard, struct table_shared *shared, const struct row 
 			shard_start(shard, shared);
 		memcpy(shard->batch->rows + shard->count, rows, *taken * sizeof(struct row));
 		shard->count += (uint32_t)*taken;
+		shard->added += *taken;
 	}
 	lock_release(&shard->lock);
 	return rc;

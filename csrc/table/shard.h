@@ -44,6 +44,7 @@ struct shard {
 	uint32_t count;
 	uint32_t expected;             /* rows of the batch before: the next one starts with that much room */
 	bool closed;                   /* the partition was dropped */
+	uint64_t added;                /* rows ever taken */
 	int64_t durable_by_tick_ms;
 	_Atomic int64_t due_tick_ms;   /* when the rows must become a part; INT64_MAX: empty */
 	_Atomic uint64_t epoch;        /* of the oldest row; UINT64_MAX: empty */

@@ -15,10 +15,12 @@ int
 table_open(const struct table_env *env, const struct table_options *options, struct table **out)
 {
 	struct table *table = mem_zalloc(env->mem, sizeof(*table));
+	int64_t first_ms;
 	int rc;
 
 	if (table == NULL)
 		return ERR_MEMORY;
+	month_bounds(MONTHS_MAX - 1, &first_ms, &table->last_ms);
 	lock_init(&table->lock);
 	lock_init(&table->create_lock);
 	force_list_init(&table->forces, env->mem);
@@ -179,13 +181,12 @@ void
 table_window(const struct table *table, int64_t *min_ms, int64_t *max_ms)
 {
 	const struct table_options *options = &table->shared.options;
-	int64_t now = clock_now_ms(table->shared.env.clock), first, last;
+	int64_t now = clock_now_ms(table->shared.env.clock);
 
-	month_bounds(MONTHS_MAX - 1, &first, &last);
 	*min_ms = options->retention_ms > 0 && now > options->retention_ms ? now - options->retention_ms : 0;
 	*max_ms = tick_add(now, options->future_limit_ms);
-	if (*max_ms > last)
-		*max_ms = last;
+	if (*max_ms > table->last_ms)
+		*max_ms = table->last_ms;
 }
 
 /* Refuses before anything is taken. */
@@ -194,7 +195,8 @@ check_writable(struct table *table)
 {
 	if (table->shared.options.read_only)
 		return ERR(ERR_READONLY, "the database was opened read-only");
-	table_shared_check_space(&table->shared);
+	if (table->shared.no_space)
+		table_shared_check_space(&table->shared);
 	if (table->shared.no_space)
 		return ERR(ERR_NOSPACE, "the disk is full; rows are accepted again when there is space");
 	return 0;
@@ -225,14 +227,45 @@ add_run(struct table *table, struct partition *partition, const struct row *rows
 		accepted += more;
 	}
 	counts->accepted += accepted;
-	table->shared.counters.rows_added += accepted;
 	if (rc != 0)
 		return rc;
-	counts->past += n - accepted; /* the month was dropped a moment ago */
-	table->shared.counters.rows_past += n - accepted;
+	if (UNLIKELY(accepted < n)) { /* the month was dropped a moment ago */
+		counts->past += n - accepted;
+		table->shared.counters.rows_past += n - accepted;
+	}
 	if (overflowed && needs_assistance(table, partition))
 		table_assist(table, partition);
 	return 0;
+}
+
+/* The partition of a timestamp inside the window, made if there is none. */
+static inline int
+partition_of(struct table *table, int64_t timestamp_ms, struct partition **out)
+{
+	*out = table->recent;
+	if (LIKELY(*out != NULL && timestamp_ms >= (*out)->min_ms && timestamp_ms <= (*out)->max_ms))
+		return 0;
+	TRY(table_partition(table, month_of_ms(timestamp_ms), true, out));
+	table->recent = *out;
+	return 0;
+}
+
+/*
+ * The accepted window as far as one row needs it. Without a retention only the upper bound moves, and only upwards, so a
+ * bound that was right once need not be computed again for every row.
+ */
+static bool
+in_window(struct table *table, int64_t timestamp_ms, bool *past)
+{
+	int64_t min_ms, max_ms;
+
+	*past = timestamp_ms < 0;
+	if (LIKELY(table->shared.options.retention_ms <= 0 && timestamp_ms >= 0 && timestamp_ms <= table->future_ms))
+		return true;
+	table_window(table, &min_ms, &max_ms);
+	table->future_ms = max_ms;
+	*past = timestamp_ms < min_ms;
+	return !*past && timestamp_ms <= max_ms;
 }
 
 int
@@ -255,7 +288,7 @@ table_add(struct table *table, struct row *rows, size_t n, struct add_counts *co
 			i++;
 			continue;
 		}
-		TRY(table_partition(table, month_of_ms(rows[i].timestamp_ms), true, &partition));
+		TRY(partition_of(table, rows[i].timestamp_ms, &partition));
 		first = partition->min_ms > min_ms ? partition->min_ms : min_ms;
 		last = partition->max_ms < max_ms ? partition->max_ms : max_ms;
 		/* one comparison for both bounds: what is below first wraps to a large number */
@@ -266,8 +299,10 @@ table_add(struct table *table, struct row *rows, size_t n, struct add_counts *co
 	}
 	counts->past += past;
 	counts->future += future;
-	table->shared.counters.rows_past += past;
-	table->shared.counters.rows_future += future;
+	if (past + future > 0) {
+		table->shared.counters.rows_past += past;
+		table->shared.counters.rows_future += future;
+	}
 	return 0;
 }
 
@@ -276,19 +311,18 @@ table_add_one(struct table *table, const struct row *row, bool *in_range)
 {
 	struct add_counts counts = { 0 };
 	struct partition *partition;
-	int64_t min_ms, max_ms;
+	bool past;
 
 	TRY(check_writable(table));
-	table_window(table, &min_ms, &max_ms);
-	*in_range = row->timestamp_ms >= min_ms && row->timestamp_ms <= max_ms;
+	*in_range = in_window(table, row->timestamp_ms, &past);
 	if (!*in_range) {
-		if (row->timestamp_ms < min_ms)
+		if (past)
 			table->shared.counters.rows_past++;
 		else
 			table->shared.counters.rows_future++;
 		return 0;
 	}
-	TRY(table_partition(table, month_of_ms(row->timestamp_ms), true, &partition));
+	TRY(partition_of(table, row->timestamp_ms, &partition));
 	TRY(add_run(table, partition, row, 1, &counts));
 	*in_range = counts.accepted == 1;
 	return 0;

@@ -19,6 +19,9 @@ struct table {
 	struct lock create_lock;        /* one partition is made at a time; taken before table->lock */
 	struct lock lock;
 	struct partition *_Atomic by_month[MONTHS_MAX];
+	struct partition *_Atomic recent; /* the partition of the last row added: most rows are of one month */
+	_Atomic int64_t future_ms;      /* accepted at least up to here: the clock only goes on */
+	int64_t last_ms;                /* of the last month there can be */
 	struct partition **partitions;  /* ascending by month */
 	size_t partitions_count, partitions_room;
 	struct partition **dropped;

@@ -25,7 +25,7 @@ enum tree { TREE_SMALL = 0, TREE_BIG = 1 };
 
 /* Monotonic counters behind table_stats. */
 struct table_counters {
-	_Atomic uint64_t rows_added, rows_past, rows_future;
+	_Atomic uint64_t rows_past, rows_future; /* rows added are counted in the shards */
 	_Atomic uint64_t merges_mem, merges_small, merges_big, rows_merged_small, rows_merged_big, rows_deleted, rows_deduplicated;
 	_Atomic uint64_t assisted_merges, active_merges, bytes_written, flushes, parts_damaged, partitions_dropped, parts_dropped;
 };
