@@ -66,6 +66,7 @@ struct index {
 	struct pending_run *pending;
 	size_t pending_start, pending_count, pending_room;
 	int64_t rotate_at_ms;        /* wall clock; INT64_MAX: never */
+	bool rotating;               /* a thread is at it */
 	bool flush_wanted;           /* the next seal is to be flushed at once */
 	bool failed;                 /* a run could not be added: read-only until reopened */
 	_Atomic uint64_t epoch;

@@ -7,6 +7,9 @@
  */
 #include "index/index_private.h"
 
+/* A rotation is days apart; a minute later is soon enough. */
+#define ROTATION_RETRY_MS (60 * MS_PER_SECOND)
+
 int64_t
 index_rotation_deadline_ms(int64_t now_ms, int64_t retention_ms)
 {
@@ -21,29 +24,29 @@ index_rotation_deadline_ms(int64_t now_ms, int64_t retention_ms)
 	return periods * period_ms + 4 * 3600 * MS_PER_SECOND;
 }
 
-int
-index_rotate(struct index *index)
+/* One thread at a time: *name is the fresh generation's; false when another thread rotates or it is not time yet. */
+static bool
+begin_rotation(struct index *index, uint64_t *name)
 {
-	struct generation *fresh, *gone;
-	uint64_t name = clock_now_ns(index->env.clock);
-	int rc;
+	bool begun = false;
 
 	lock_take(&index->lock);
-	if (name <= index->current->name)
-		name = index->current->name + 1;
-	lock_release(&index->lock);
-	TRY(generation_open(&index->env, index->root, name, &fresh));
-
-	lock_take(&index->lock);
-	rc = index_seal_locked(index);
-	/* Two threads may have come here at once: the second one finds the deadline moved. */
-	if (rc != 0 || clock_now_ms(index->env.clock) < index->rotate_at_ms) {
-		lock_release(&index->lock);
-		fresh->dropped = true;
-		generation_release(fresh);
-		return rc;
+	if (!index->rotating && clock_now_ms(index->env.clock) >= index->rotate_at_ms) {
+		begun = index->rotating = true;
+		*name = clock_now_ns(index->env.clock);
+		if (*name <= index->current->name)
+			*name = index->current->name + 1;
 	}
-	gone = index->previous;
+	lock_release(&index->lock);
+	return begun;
+}
+
+/* With the lock held; takes over fresh, gives back what is to be released without the lock. */
+static struct generation *
+shift_generations(struct index *index, struct generation *fresh)
+{
+	struct generation *gone = index->previous;
+
 	index->previous = index->current;
 	index->current = fresh;
 	index->previous_has_series = true;
@@ -52,9 +55,36 @@ index_rotate(struct index *index)
 	index->rotations++;
 	index->changes++;
 	index->epoch++;
-	lock_release(&index->lock);
 	if (gone != NULL)
 		gone->dropped = true;
+	return gone;
+}
+
+int
+index_rotate(struct index *index)
+{
+	struct generation *fresh, *gone;
+	uint64_t name;
+	int rc;
+
+	if (!begin_rotation(index, &name))
+		return 0;
+	rc = generation_open(&index->env, index->root, name, &fresh);
+	lock_take(&index->lock);
+	if (rc == 0) {
+		rc = index_seal_locked(index);
+		gone = fresh;
+		if (rc == 0)
+			gone = shift_generations(index, fresh);
+		else
+			fresh->dropped = true;
+	} else {
+		gone = NULL;
+	}
+	if (rc != 0) /* a full disk, say: the old generations go on, and it is tried again */
+		index->rotate_at_ms = clock_now_ms(index->env.clock) + ROTATION_RETRY_MS;
+	index->rotating = false;
+	lock_release(&index->lock);
 	generation_release(gone);
-	return 0;
+	return rc;
 }
