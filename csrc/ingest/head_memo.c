@@ -34,6 +34,7 @@ empty(struct head_memo *memo)
 	memset(memo->shapes, 0, sizeof(memo->shapes));
 	arena_reset(&memo->arena);
 	memo->last = NULL;
+	memo->newest_shape = NULL;
 	memo->heads_count = 0;
 	memo->shapes_count = 0;
 	memo->hits = 0;
@@ -64,12 +65,12 @@ head_memo_begin(struct head_memo *memo)
 struct head_entry *
 head_memo_find(struct head_memo *memo, struct bytes head)
 {
+	uint64_t hash = XXH3_64bits(head.data, head.len);
 	struct head_entry *entry;
-	uint64_t hash;
 
+	memo->missing_hash = hash;
 	if (memo->heads_count == 0)
 		return NULL;
-	hash = XXH3_64bits(head.data, head.len);
 	for (entry = memo->heads[hash & (memo->buckets_count - 1)]; entry != NULL; entry = entry->next)
 		if (entry->hash == hash && entry->len == head.len && memcmp(entry->text, head.data, head.len) == 0)
 			return entry;
@@ -83,6 +84,9 @@ take(struct head_memo *memo, size_t n)
 	struct err_saved saved;
 	void *p = NULL;
 
+	/* most of the time there is room, alignment included, and nothing can fail */
+	if (LIKELY((size_t)(memo->arena.end - memo->arena.next) >= n + 16 && memo->arena.used_bytes + n <= memo->bytes_max))
+		return arena_alloc(&memo->arena, n);
 	if (memo->arena.used_bytes + n <= memo->bytes_max) {
 		err_save(&saved);
 		p = arena_alloc(&memo->arena, n);
@@ -128,6 +132,7 @@ head_memo_add(struct head_memo *memo, struct bytes head)
 {
 	struct head_entry *entry, **bucket;
 
+	assert(memo->missing_hash == XXH3_64bits(head.data, head.len));
 	if (memo->asleep > 0) {
 		memo->asleep--;
 		return NULL;
@@ -143,7 +148,7 @@ head_memo_add(struct head_memo *memo, struct bytes head)
 	entry = take(memo, sizeof(*entry) + head.len);
 	if (entry == NULL)
 		return NULL;
-	*entry = (struct head_entry){ .hash = XXH3_64bits(head.data, head.len), .len = (uint32_t)head.len };
+	*entry = (struct head_entry){ .hash = memo->missing_hash, .len = (uint32_t)head.len };
 	memcpy(entry->text, head.data, head.len);
 	bucket = &memo->heads[entry->hash & (memo->buckets_count - 1)];
 	entry->next = *bucket;
@@ -229,6 +234,12 @@ find_or_add_shape(struct head_memo *memo, const struct bytes *keys, size_t count
 void
 head_memo_shape(struct head_memo *memo, struct head_entry *entry, const struct bytes *keys, size_t count, size_t stride)
 {
-	if (entry->shape == NULL || !shape_matches(entry->shape, keys, count, stride))
-		entry->shape = find_or_add_shape(memo, keys, count, stride);
+	const struct field_shape *shape = entry != NULL ? entry->shape : NULL;
+
+	if (shape == NULL || !shape_matches(shape, keys, count, stride))
+		shape = find_or_add_shape(memo, keys, count, stride);
+	if (shape != NULL)
+		memo->newest_shape = shape;
+	if (entry != NULL)
+		entry->shape = shape;
 }

@@ -62,10 +62,12 @@ struct head_memo {
 	struct head_entry **heads;    /* buckets_count of them, a power of two; as many as heads, or some more */
 	struct field_shape *shapes[64];
 	struct head_entry *last;      /* of the newest line; NULL after a line that is not in the memo */
+	const struct field_shape *newest_shape; /* of any line: the guess for heads not seen before */
 	uint32_t buckets_count;
 	uint32_t heads_count;
 	uint32_t shapes_count;
 	uint64_t bytes_max;
+	uint64_t missing_hash;        /* of the head that was looked for last: add needs it again */
 	uint64_t hits;                /* lines found since the memo was emptied */
 	uint64_t asleep;              /* lines to let pass before it is worth trying again */
 	bool full;
@@ -77,11 +79,11 @@ void head_memo_free(struct head_memo *memo);
 void head_memo_begin(struct head_memo *memo);
 /* The entry of a head; NULL when there is none. */
 struct head_entry *head_memo_find(struct head_memo *memo, struct bytes head);
-/* Keeps a good head that head_memo_find() did not find; NULL when it cannot be kept. */
+/* Keeps a good head, the one that head_memo_find() just did not find; NULL when it cannot be kept. */
 struct head_entry *head_memo_add(struct head_memo *memo, struct bytes head);
 /*
- * Gives the entry the shape of these field keys; keys is `count` of them apart by `stride` bytes, so that it may point at
- * ingest_row.tail.
+ * A line had these field keys: their shape becomes the newest one, and that of the entry unless it is NULL. keys is `count`
+ * of them apart by `stride` bytes, so that it may point at ingest_row.tail.
  */
 void head_memo_shape(struct head_memo *memo, struct head_entry *entry, const struct bytes *keys, size_t count, size_t stride);
 

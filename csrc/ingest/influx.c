@@ -84,23 +84,31 @@ next_tag(const uint8_t **p, const uint8_t *end, struct label *tag)
 	return true;
 }
 
-/* NULL, or what is wrong with a head. */
+/* NULL, or what is wrong with a head: each tag must have a '='. One pass, for every head not seen before comes through here. */
 static const char *
 head_fault(const struct ingest_parser *parser, struct bytes head)
 {
 	const uint8_t *end = head.data + head.len, *p = scan_unescaped(head.data, end, ',');
-	struct label tag;
+	bool equals = true;
 	size_t tags = 0;
 
-	if (p == NULL)
-		return NULL;
-	for (p++; p <= end; tags++) {
-		if (tags == parser->labels_max)
-			return "too many tags";
-		if (!next_tag(&p, end, &tag))
-			return "a tag without '='";
+	while (p != NULL && p < end) {
+		if (*p == ',') {
+			if (!equals)
+				return "a tag without '='";
+			if (++tags > parser->labels_max)
+				return "too many tags";
+			equals = false;
+		} else if (*p == '=') {
+			equals = true;
+		} else if (end - p <= 2) { /* a backslash and what it escapes */
+			break;
+		} else {
+			p++;
+		}
+		p = scan_any4(p + 1, end, ',', '=', '\\', '\\');
 	}
-	return NULL;
+	return equals ? NULL : "a tag without '='";
 }
 
 /* -- Values ------------------------------------------------------------------------------------------------------- */
@@ -258,8 +266,7 @@ learn(struct ingest_parser *parser, struct head_entry *entry, const struct inges
 {
 	if (entry == NULL)
 		entry = head_memo_add(&parser->memo, rows[0].head);
-	if (entry != NULL)
-		head_memo_shape(&parser->memo, entry, &rows[0].tail, count, sizeof(rows[0]));
+	head_memo_shape(&parser->memo, entry, &rows[0].tail, count, sizeof(rows[0]));
 	head_memo_follow(&parser->memo, entry);
 }
 
@@ -405,56 +412,73 @@ plain_end(const struct ingest_parser *parser, const uint8_t *p, const uint8_t *e
 	return p + 1;
 }
 
-/* The entry of the head at p, and that head: the foretold one, or one found in the memo's table. */
-static inline struct head_entry *
-known_head(struct ingest_parser *parser, const uint8_t *p, const uint8_t *end, struct bytes *head)
+/*
+ * The head at p, and its entry: the foretold one, or one found in the memo's table, or none. False: there is no head, or no
+ * good one.
+ */
+static inline bool
+find_head(struct ingest_parser *parser, const uint8_t *p, const uint8_t *end, struct bytes *head, struct head_entry **entry)
 {
-	struct head_entry *entry = head_memo_guess(&parser->memo);
 	const uint8_t *space;
 
-	if (LIKELY(entry != NULL && (size_t)(end - p) > entry->len && p[entry->len] == ' ' &&
-	    memcmp(p, entry->text, entry->len) == 0)) {
-		*head = bytes_of(p, entry->len);
-		return entry;
+	*entry = head_memo_guess(&parser->memo);
+	if (LIKELY(*entry != NULL && (size_t)(end - p) > (*entry)->len && p[(*entry)->len] == ' ' &&
+	    memcmp(p, (*entry)->text, (*entry)->len) == 0)) {
+		*head = bytes_of(p, (*entry)->len);
+		return true;
 	}
 	if (end - p > HEAD_MEMO_HEAD_BYTES_MAX)
 		end = p + HEAD_MEMO_HEAD_BYTES_MAX;
 	space = scan_unescaped(p, end, ' ');
 	if (space == NULL)
-		return NULL;
+		return false;
 	*head = bytes_of(p, (size_t)(space - p));
-	return head_memo_find(&parser->memo, *head);
+	*entry = head_memo_find(&parser->memo, *head);
+	/* without a ' ' in the line it is not this line's head that was found */
+	return *entry != NULL || (memchr(p, '\n', head->len) == NULL && head_fault(parser, *head) == NULL);
+}
+
+/* The line at p, when its fields have the shape that is expected; the start of the next line, or NULL. */
+static inline const uint8_t *
+known_line(struct ingest_parser *parser, const uint8_t *p, const uint8_t *end)
+{
+	struct ingest_row *rows = &parser->rows[parser->rows_count];
+	const struct field_shape *shape;
+	struct head_entry *entry;
+	struct bytes head;
+	const uint8_t *next;
+	int64_t timestamp;
+
+	if (!find_head(parser, p, end, &head, &entry))
+		return NULL;
+	shape = entry != NULL && entry->shape != NULL ? entry->shape : parser->memo.newest_shape;
+	next = shape == NULL ? NULL : plain_fields(shape, head, p + head.len + 1, end, rows);
+	next = next == NULL ? NULL : plain_end(parser, next, end, &timestamp);
+	if (next == NULL || next - p > INGEST_LINE_BYTES_MAX)
+		return NULL;
+	for (uint32_t i = 0; i < shape->count; i++)
+		rows[i].timestamp_ms = timestamp;
+	if (UNLIKELY(parser->skip_single_field) && shape->count == 1 && has_measurement(head))
+		rows[0].tail.len = 0;
+	parser->rows_count += shape->count;
+	parser->report.lines++;
+	if (UNLIKELY(entry == NULL))
+		entry = head_memo_add(&parser->memo, head);
+	if (entry != NULL)
+		entry->shape = shape;
+	head_memo_follow(&parser->memo, entry);
+	return next;
 }
 
 const uint8_t *
 influx_known(struct ingest_parser *parser, const uint8_t *p, const uint8_t *end)
 {
-	struct head_entry *entry;
-	struct ingest_row *rows;
-	struct bytes head;
 	const uint8_t *next;
-	int64_t timestamp;
-	uint32_t count;
 
 	while (parser->rows_count < INGEST_BATCH_ROWS && p < end && *p != '#') {
-		entry = known_head(parser, p, end, &head);
-		if (entry == NULL || entry->shape == NULL)
-			return p;
-		rows = &parser->rows[parser->rows_count];
-		next = plain_fields(entry->shape, head, p + head.len + 1, end, rows);
+		next = known_line(parser, p, end);
 		if (next == NULL)
-			return p;
-		next = plain_end(parser, next, end, &timestamp);
-		if (next == NULL || next - p > INGEST_LINE_BYTES_MAX)
-			return p;
-		count = entry->shape->count;
-		for (uint32_t i = 0; i < count; i++)
-			rows[i].timestamp_ms = timestamp;
-		if (UNLIKELY(parser->skip_single_field) && count == 1 && has_measurement(head))
-			rows[0].tail.len = 0;
-		parser->rows_count += count;
-		parser->report.lines++;
-		head_memo_follow(&parser->memo, entry);
+			break;
 		p = next;
 	}
 	return p;
