@@ -7,7 +7,6 @@
  */
 #include "storage/internal.h"
 
-#include <inttypes.h>
 #include <stdatomic.h>
 
 /* The option hash of keys that come as metric texts from the API: no set of write options hashes to it but by accident of 2^-64. */
@@ -25,39 +24,47 @@ struct storage_series {
 	struct buf name;
 };
 
+/* A row that would make a series or a day of it known: it must be in the window. */
 static int
-range_error(struct storage *storage, const struct resolve_moment *moment, int64_t timestamp_ms)
+check_window(struct storage *storage, struct resolve_moment *moment, int64_t timestamp_ms)
 {
-	if (timestamp_ms < moment->min_ms) {
+	resolve_window(storage, moment);
+	if (LIKELY(resolve_in_window(moment, timestamp_ms)))
+		return 0;
+	if (timestamp_ms < moment->min_ms)
 		storage->rows_past++;
-		return ERR(ERR_RANGE, "timestamp %" PRId64 " is before %" PRId64 ", where retention begins", timestamp_ms, moment->min_ms);
-	}
-	storage->rows_future++;
-	return ERR(ERR_RANGE, "timestamp %" PRId64 " is after %" PRId64 ", the limit for the future", timestamp_ms, moment->max_ms);
+	else
+		storage->rows_future++;
+	return resolve_range_error(moment, timestamp_ms);
 }
 
-static bool
-in_window(const struct resolve_moment *moment, int64_t timestamp_ms)
-{
-	return timestamp_ms >= moment->min_ms && timestamp_ms <= moment->max_ms;
-}
-
+/* Negative timestamps give a day that no series is known for. */
 static uint64_t
 day_of(int64_t timestamp_ms)
 {
 	return (uint64_t)timestamp_ms / (uint64_t)MS_PER_DAY;
 }
 
+/* Is the number good for this moment and day? */
+static inline bool
+is_known(const struct series_ref *ref, const struct resolve_moment *moment, uint64_t day)
+{
+	return atomic_load_explicit(&ref->state, memory_order_acquire) == series_state(moment->stamp, day);
+}
+
 /* One row, inside the cache gate. */
 static int
-add_row(struct storage *storage, const struct resolve_moment *moment, uint32_t number, int64_t timestamp_ms, double value)
+add_row(struct storage *storage, struct resolve_moment *moment, uint32_t number, int64_t timestamp_ms, double value)
 {
 	struct row row = { .series = number, .timestamp_ms = timestamp_ms, .value = value };
 	bool in_range = true;
 
 	TRY(table_add_one(storage->table, &row, &in_range));
-	/* the window moved on between the check and the row */
-	return in_range ? 0 : range_error(storage, moment, timestamp_ms);
+	if (LIKELY(in_range))
+		return 0;
+	/* the table counted it */
+	resolve_window(storage, moment);
+	return resolve_range_error(moment, timestamp_ms);
 }
 
 /* -- By metric text ------------------------------------------------------------------------------------------------------- */
@@ -87,33 +94,23 @@ find_slowly(struct storage *storage, const struct resolve_moment *moment, const 
 }
 
 static int
-add_text(struct storage *storage, const struct resolve_moment *moment, const struct series_key *key, int64_t timestamp_ms, double value)
+add_text(struct storage *storage, struct resolve_moment *moment, const struct series_key *key, int64_t timestamp_ms, double value)
 {
-	uint64_t hash, day;
+	uint64_t hash = series_cache_hash(&key->space, key->head), day = day_of(timestamp_ms);
 	struct series_entry *entry;
 	struct series_tail *tail = NULL;
 	uint32_t number;
 
-	if (!in_window(moment, timestamp_ms))
-		return range_error(storage, moment, timestamp_ms);
-	hash = series_cache_hash(&key->space, key->head);
-	day = day_of(timestamp_ms);
 	entry = series_cache_head(&storage->cache, hash, &key->space, key->head);
 	if (entry != NULL)
 		tail = series_cache_tail(&storage->cache, entry, hash, NULL, key->tail);
-	if (LIKELY(tail != NULL && atomic_load_explicit(&tail->ref.state, memory_order_acquire) == series_state(moment->stamp, day)))
+	if (LIKELY(tail != NULL && is_known(&tail->ref, moment, day))) {
 		number = atomic_load_explicit(&tail->ref.number, memory_order_relaxed);
-	else
+	} else {
+		TRY(check_window(storage, moment, timestamp_ms));
 		TRY(find_slowly(storage, moment, key, hash, day, tail, &number));
+	}
 	return add_row(storage, moment, number, timestamp_ms, value);
-}
-
-/* What every way of adding does before it looks at rows. */
-static int
-add_prepare(struct storage *storage)
-{
-	TRY(storage_touch(storage));
-	return resolve_make_room(storage);
 }
 
 int
@@ -123,18 +120,13 @@ storage_add(struct storage *storage, struct tenant tenant, struct bytes metric, 
 	struct resolve_moment moment;
 	int rc;
 
-	TRY(storage_enter(storage));
-	TRY_GOTO(out, storage_check_tenant(storage, tenant));
-	TRY_GOTO(out, add_prepare(storage));
-	if (resolve_is_nan(value)) {
+	TRY(resolve_enter(storage, &moment));
+	rc = storage_check_tenant(storage, tenant);
+	if (UNLIKELY(rc == 0 && resolve_is_nan(value)))
 		storage->rows_nan++;
-		goto out;
-	}
-	TRY_GOTO(out, resolve_begin(storage, &moment));
-	rc = add_text(storage, &moment, &key, timestamp_ms, value);
+	else if (rc == 0)
+		rc = add_text(storage, &moment, &key, timestamp_ms, value);
 	resolve_end(storage);
-out:
-	storage_leave(storage);
 	return rc;
 }
 
@@ -221,7 +213,7 @@ series_number_slowly(struct storage_series *series, const struct resolve_moment 
 static inline int
 series_number(struct storage_series *series, const struct resolve_moment *moment, uint64_t day, uint32_t *number)
 {
-	if (LIKELY(atomic_load_explicit(&series->ref.state, memory_order_acquire) == series_state(moment->stamp, day))) {
+	if (LIKELY(is_known(&series->ref, moment, day))) {
 		*number = atomic_load_explicit(&series->ref.number, memory_order_relaxed);
 		return 0;
 	}
@@ -229,13 +221,14 @@ series_number(struct storage_series *series, const struct resolve_moment *moment
 }
 
 static int
-series_add_row(struct storage_series *series, const struct resolve_moment *moment, int64_t timestamp_ms, double value)
+series_add_row(struct storage_series *series, struct resolve_moment *moment, int64_t timestamp_ms, double value)
 {
+	uint64_t day = day_of(timestamp_ms);
 	uint32_t number;
 
-	if (!in_window(moment, timestamp_ms))
-		return range_error(series->storage, moment, timestamp_ms);
-	TRY(series_number(series, moment, day_of(timestamp_ms), &number));
+	if (UNLIKELY(!is_known(&series->ref, moment, day)))
+		TRY(check_window(series->storage, moment, timestamp_ms));
+	TRY(series_number(series, moment, day, &number));
 	return add_row(series->storage, moment, number, timestamp_ms, value);
 }
 
@@ -244,19 +237,14 @@ storage_series_add(struct storage_series *series, int64_t timestamp_ms, double v
 {
 	struct storage *storage = series->storage;
 	struct resolve_moment moment;
-	int rc;
+	int rc = 0;
 
-	TRY(storage_enter(storage));
-	TRY_GOTO(out, add_prepare(storage));
-	if (resolve_is_nan(value)) {
+	TRY(resolve_enter(storage, &moment));
+	if (UNLIKELY(resolve_is_nan(value)))
 		storage->rows_nan++;
-		goto out;
-	}
-	TRY_GOTO(out, resolve_begin(storage, &moment));
-	rc = series_add_row(series, &moment, timestamp_ms, value);
+	else
+		rc = series_add_row(series, &moment, timestamp_ms, value);
 	resolve_end(storage);
-out:
-	storage_leave(storage);
 	return rc;
 }
 
@@ -272,7 +260,7 @@ add_chunk(struct storage_series *series, const struct resolve_moment *moment, co
 	int rc = 0;
 
 	for (size_t i = 0; i < n && rc == 0; i++) {
-		if (UNLIKELY(!in_window(moment, timestamps_ms[i]))) {
+		if (UNLIKELY(!resolve_in_window(moment, timestamps_ms[i]))) {
 			past += timestamps_ms[i] < moment->min_ms;
 			future += timestamps_ms[i] > moment->max_ms;
 			continue;
@@ -306,17 +294,16 @@ storage_series_add_columns(struct storage_series *series, const int64_t *timesta
 	int rc = 0;
 
 	*accepted = 0;
-	TRY(storage_enter(storage));
 	for (size_t done = 0; done < n && rc == 0; done += COLUMN_ROWS) {
 		size_t rest = n - done;
 
-		TRY_GOTO(out, add_prepare(storage));
-		TRY_GOTO(out, resolve_begin(storage, &moment));
+		rc = resolve_enter(storage, &moment);
+		if (rc != 0)
+			break;
+		resolve_window(storage, &moment);
 		rc = add_chunk(series, &moment, timestamps_ms + done, values + done, rest < COLUMN_ROWS ? rest : COLUMN_ROWS, &counts);
 		resolve_end(storage);
 	}
-out:
 	*accepted = counts.accepted;
-	storage_leave(storage);
 	return rc;
 }

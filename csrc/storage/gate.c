@@ -9,6 +9,9 @@
 
 #include <stdatomic.h>
 
+/* How long somebody at a shut gate may not notice that it stays shut. */
+enum { CLOSING_LOOK_MS = 2 };
+
 void
 gate_init(struct gate *gate)
 {
@@ -44,6 +47,21 @@ gate_enter(struct gate *gate)
 			cond_wait(&gate->changed, &gate->lock);
 		lock_release(&gate->lock);
 	}
+}
+
+bool
+gate_enter_unless(struct gate *gate, const _Atomic bool *closing)
+{
+	while (UNLIKELY(!gate_try_enter(gate))) {
+		if (atomic_load(closing))
+			return false;
+		lock_take(&gate->lock);
+		/* nobody tells that *closing was set */
+		if (atomic_load(&gate->shut))
+			(void)cond_wait_ms(&gate->changed, &gate->lock, CLOSING_LOOK_MS);
+		lock_release(&gate->lock);
+	}
+	return true;
 }
 
 void

@@ -26,6 +26,8 @@ void gate_destroy(struct gate *gate);
 void gate_enter(struct gate *gate);
 /* false when the gate is shut: for those who must not wait. */
 bool gate_try_enter(struct gate *gate);
+/* As gate_enter, but gives up (false) when *closing is set: for a gate that may stay shut for ever. */
+bool gate_enter_unless(struct gate *gate, const _Atomic bool *closing);
 void gate_leave(struct gate *gate);
 /* Alone inside from here to gate_open. */
 void gate_shut(struct gate *gate);

@@ -5,6 +5,8 @@
  *   shell   (refs > 0)        memory account, io, clock, log, events; outlives close while handles exist
  *   inside  (until close)     index, table, series cache, steps, jobs; touched only between storage_enter and storage_leave
  *
+ * Calls that only add a row or a few take the cache gate alone; all others are between storage_enter and storage_leave.
+ *
  * Locks, outermost first: snapshot_lock > cache_gate, moment_gate > locks of index > of table > leaf locks (steps, jobs,
  * selects, series cache, series map, events, log). A leaf lock is never held while index or table are called.
  */
@@ -143,10 +145,10 @@ NODISCARD int jobs_flush_now(struct storage *storage);
 
 /* -- resolve.c --------------------------------------------------------------------------------------------------------------- */
 
-/* The window rows must be in, and the moment of index and map; read once per batch, inside the cache gate. */
+/* The moment of index and map, and the window rows must be in; read once per batch, inside the cache gate. */
 struct resolve_moment {
-	int64_t min_ms, max_ms;
 	uint64_t stamp;
+	int64_t min_ms, max_ms; /* after resolve_window */
 };
 
 /* What names a series before anybody has parsed it. */
@@ -179,9 +181,23 @@ NODISCARD int resolve_again(struct resolver *resolver, const struct resolve_mome
 	struct series_tail *tail, uint32_t *number);
 /* Stores what was found, unless somebody stored something newer; `lock` guards the ref's writers. */
 void series_ref_store(struct series_ref *ref, struct lock *lock, uint32_t number, uint64_t state);
-/* Makes room when the cache is over its budget, then enters the cache gate. */
+/* Makes room when the cache is over its budget, then enters the cache gate. Inside a call. */
 NODISCARD int resolve_begin(struct storage *storage, struct resolve_moment *moment);
 void resolve_end(struct storage *storage);
+/*
+ * All that adding a few rows needs, instead of storage_enter and resolve_begin: into the cache gate, which close shuts too.
+ * Ends with resolve_end.
+ */
+NODISCARD int resolve_enter(struct storage *storage, struct resolve_moment *moment);
+/* What the clock says is needed only by rows that are not of a known series and day. */
+void resolve_window(struct storage *storage, struct resolve_moment *moment);
+/* ERR_RANGE with the reason. */
+int resolve_range_error(const struct resolve_moment *moment, int64_t timestamp_ms);
+static inline bool
+resolve_in_window(const struct resolve_moment *moment, int64_t timestamp_ms)
+{
+	return timestamp_ms >= moment->min_ms && timestamp_ms <= moment->max_ms;
+}
 /* Waits (and helps) while memory is nearly used up; ERR_MEMORY when it stays so. Not inside the cache gate. */
 NODISCARD int resolve_make_room(struct storage *storage);
 /* Frees retired series numbers once no raw row holds them. */

@@ -10,6 +10,7 @@
  */
 #include "storage/internal.h"
 
+#include <inttypes.h>
 #include <stdatomic.h>
 
 #include "codec/decimal.h"
@@ -201,24 +202,6 @@ resolve_reclaim(struct storage *storage)
 	lock_release(&storage->jobs_lock);
 }
 
-int
-resolve_begin(struct storage *storage, struct resolve_moment *moment)
-{
-	if (UNLIKELY(atomic_load_explicit(&storage->cache.bytes, memory_order_relaxed) > cache_budget(storage)))
-		TRY(cache_reset(storage, cache_budget(storage)));
-	gate_enter(&storage->cache_gate);
-	table_window(storage->table, &moment->min_ms, &moment->max_ms);
-	/* both only grow, so equal sums mean that neither changed */
-	moment->stamp = index_epoch(storage->index) + atomic_load(&storage->generation);
-	return 0;
-}
-
-void
-resolve_end(struct storage *storage)
-{
-	gate_leave(&storage->cache_gate);
-}
-
 /* -- Memory ---------------------------------------------------------------------------------------------------------------------- */
 
 static bool
@@ -259,4 +242,76 @@ int
 resolve_make_room(struct storage *storage)
 {
 	return LIKELY(!is_short(storage, ROOM_SHARE)) ? 0 : make_room_slowly(storage);
+}
+
+/* -- Going in -------------------------------------------------------------------------------------------------------- */
+
+/* Both only grow, so equal sums mean that neither changed. */
+static uint64_t
+stamp_of(struct storage *storage)
+{
+	return index_epoch(storage->index) + atomic_load_explicit(&storage->generation, memory_order_acquire);
+}
+
+int
+resolve_begin(struct storage *storage, struct resolve_moment *moment)
+{
+	if (UNLIKELY(atomic_load_explicit(&storage->cache.bytes, memory_order_relaxed) > cache_budget(storage)))
+		TRY(cache_reset(storage, cache_budget(storage)));
+	gate_enter(&storage->cache_gate);
+	moment->stamp = stamp_of(storage);
+	return 0;
+}
+
+/* What a call does before its first row; inside storage_enter. */
+static int
+prepare(struct storage *storage)
+{
+	TRY(storage_touch(storage));
+	TRY(resolve_make_room(storage));
+	return storage->cache.bytes > cache_budget(storage) ? cache_reset(storage, cache_budget(storage)) : 0;
+}
+
+static int
+prepare_slowly(struct storage *storage)
+{
+	int rc;
+
+	TRY(storage_enter(storage));
+	rc = prepare(storage);
+	storage_leave(storage);
+	return rc;
+}
+
+int
+resolve_enter(struct storage *storage, struct resolve_moment *moment)
+{
+	if (UNLIKELY(fork_guard_is_child(&storage->guard) || !atomic_load_explicit(&storage->touched, memory_order_acquire) ||
+	             is_short(storage, ROOM_SHARE) ||
+	             atomic_load_explicit(&storage->cache.bytes, memory_order_relaxed) > cache_budget(storage)))
+		TRY(prepare_slowly(storage));
+	if (UNLIKELY(!gate_enter_unless(&storage->cache_gate, &storage->closing)))
+		return ERR(ERR_NOTFOUND, "the database is closed");
+	moment->stamp = stamp_of(storage);
+	return 0;
+}
+
+void
+resolve_window(struct storage *storage, struct resolve_moment *moment)
+{
+	table_window(storage->table, &moment->min_ms, &moment->max_ms);
+}
+
+int
+resolve_range_error(const struct resolve_moment *moment, int64_t timestamp_ms)
+{
+	if (timestamp_ms < moment->min_ms)
+		return ERR(ERR_RANGE, "timestamp %" PRId64 " is before %" PRId64 ", where retention begins", timestamp_ms, moment->min_ms);
+	return ERR(ERR_RANGE, "timestamp %" PRId64 " is after %" PRId64 ", the limit for the future", timestamp_ms, moment->max_ms);
+}
+
+void
+resolve_end(struct storage *storage)
+{
+	gate_leave(&storage->cache_gate);
 }

@@ -229,7 +229,7 @@ take_line(struct storage_writer *writer, const struct resolve_moment *moment, co
 		uint32_t number;
 		int rc;
 
-		if (UNLIKELY(timestamp_ms < moment->min_ms || timestamp_ms > moment->max_ms)) {
+		if (UNLIKELY(!resolve_in_window(moment, timestamp_ms))) {
 			ignore_row(writer, timestamp_ms < moment->min_ms);
 			continue;
 		}
@@ -312,6 +312,7 @@ add_batch(struct storage_writer *writer, const struct ingest_batch *batch)
 	TRY(storage_touch(storage));
 	TRY(resolve_make_room(storage));
 	TRY(resolve_begin(storage, &moment));
+	resolve_window(storage, &moment);
 	writer->rows_count = 0;
 	writer->fresh_series = false;
 	found = take_rows(writer, &moment, batch->rows, batch->rows_count);
@@ -355,7 +356,7 @@ take_pending(struct storage_writer *writer, struct bytes *data, bool last)
 	size_t consumed;
 
 	if (!writer->skipping && writer->pending.len + n > INGEST_LINE_BYTES_MAX) {
-		ingest_reject(writer->parser, "a line is longer than %d bytes", INGEST_LINE_BYTES_MAX);
+		ingest_reject_long_line(writer->parser);
 		writer->skipping = true;
 		buf_free(&writer->pending);
 	}
