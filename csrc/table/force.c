@@ -165,7 +165,7 @@ own_all_parts(struct force_item *item)
 			continue;
 		part_ref(part);
 		item->parts[item->parts_count++] = part;
-		bytes += part_plan_bytes(part);
+		bytes += table_shared_plan_bytes(partition->shared, part);
 	}
 	item->owner = ++partition->shared->job_ids;
 	job_own_parts(partition, item->parts, item->parts_count, item->owner);

@@ -51,7 +51,7 @@ job_create(struct partition *partition, enum job_kind kind, struct part *const *
 		assert(parts[i]->table.busy == 0 || parts[i]->table.busy == owner);
 		part_ref(parts[i]);
 		job->sources[job->sources_count++] = parts[i];
-		bytes += part_plan_bytes(parts[i]);
+		bytes += table_shared_plan_bytes(shared, parts[i]);
 		if (parts[i]->tier == PART_TIER_MEM && parts[i]->table.index_seq > job->index_seq)
 			job->index_seq = parts[i]->table.index_seq;
 	}
@@ -165,6 +165,7 @@ count_merge(struct job *job)
 	const struct merge_counts *counts = merge_counts(job->merge);
 
 	counters->bytes_written += counts->bytes_out;
+	table_shared_learn_size(job->partition->shared, counts->rows_written, counts->bytes_out);
 	counters->rows_deleted += counts->rows_deleted;
 	counters->rows_deduplicated += counts->rows_deduplicated;
 	if (job->kind == JOB_FLUSH) {

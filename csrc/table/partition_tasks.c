@@ -82,7 +82,7 @@ candidates_collect(const struct partition *partition, enum tree tree, struct mer
 
 		if ((part->tier == PART_TIER_BIG) != (tree == TREE_BIG) || part->table.damaged)
 			continue;
-		candidates[(*count)++] = (struct merge_candidate){ .bytes = part_plan_bytes(part), .id = part->table.id,
+		candidates[(*count)++] = (struct merge_candidate){ .bytes = table_shared_plan_bytes(partition->shared, part), .id = part->table.id,
 			.min_timestamp_ms = part->header.min_timestamp_ms, .busy = part->table.busy != 0 };
 	}
 	*out = candidates;

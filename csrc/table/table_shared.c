@@ -14,6 +14,8 @@
 enum {
 	SHARD_ROWS_MIN = 10000,   /* part format 14.1 */
 	SHARD_ROWS_MAX = 65536,   /* one conversion of so many rows stays under 2 ms */
+	FILE_BYTES_PER_1024_ROWS = 2048, /* before anything was written */
+	LEARN_ROWS_MIN = 1000,
 	SHARD_MEMORY_SHARE = 256  /* all shards of a partition together may take this fraction of the memory */
 };
 #define SMALL_PART_BYTES_MIN UINT64_C(10000000) /* part format 14.3 */
@@ -29,9 +31,17 @@ tick_add(int64_t tick_ms, int64_t add_ms)
 }
 
 uint64_t
-part_plan_bytes(const struct part *part)
+table_shared_plan_bytes(const struct table_shared *shared, const struct part *part)
 {
-	return part->tier == PART_TIER_MEM ? part->bytes / MEMORY_BYTES_PER_FILE_BYTE + 1 : part->bytes;
+	return part->tier == PART_TIER_MEM ? part->header.rows * shared->file_bytes_per_1024_rows / 1024 + 1 : part->bytes;
+}
+
+void
+table_shared_learn_size(struct table_shared *shared, uint64_t rows, uint64_t bytes)
+{
+	if (rows < LEARN_ROWS_MIN)
+		return; /* of few rows the headers are most of it */
+	shared->file_bytes_per_1024_rows = (shared->file_bytes_per_1024_rows * 3 + bytes * 1024 / rows) / 4;
 }
 
 /* Fills in what the caller left to us (part format 14). */
@@ -72,6 +82,7 @@ table_shared_init(struct table_shared *shared, const struct table_env *env, cons
 	trash_init(&shared->trash, env->io, env->mem, env->log);
 	options_resolve(&shared->options, env->mem->limit_bytes);
 	shared->epoch = 1;
+	shared->file_bytes_per_1024_rows = FILE_BYTES_PER_1024_ROWS;
 	shared->space_checked_tick_ms = INT64_MIN;
 	shared->free_read_tick_ms[TREE_SMALL] = shared->free_read_tick_ms[TREE_BIG] = INT64_MIN;
 	shared->env.data_path = mem_strdup(env->mem, env->data_path);
