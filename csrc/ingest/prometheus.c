@@ -1,6 +1,6 @@
 /*
  * prometheus.c -- Prometheus text exposition format, as far as OpenMetrics lines too.
- * floor: ingest     uses: parser.h number.h scan.h err.h     used by: ingest.c
+ * floor: ingest     uses: parser.h plain_labels.h number.h scan.h err.h     used by: ingest.c
  *
  *   [ # comment ]
  *   name [ {label="value",...} ] value [ timestamp ] [ # anything: exemplars, comments ]
@@ -22,6 +22,7 @@
 #include "base/err.h"
 #include "ingest/number.h"
 #include "ingest/parser.h"
+#include "ingest/plain_labels.h"
 #include "ingest/scan.h"
 
 static inline bool
@@ -176,6 +177,12 @@ head_end(const struct ingest_parser *parser, const uint8_t *p, const uint8_t *en
 
 	head_start(&reader, p, end);
 	named = reader.name.len != 0;
+	if (named && reader.in_braces) {
+		p = plain_labels_end(reader.p, end, &labels);
+		if (p != NULL && labels <= parser->labels_max)
+			return p;
+		labels = 0;
+	}
 	while (head_next(&reader, &label, &quoted)) {
 		if (labels++ == parser->labels_max) {
 			*fault = "too many labels";
