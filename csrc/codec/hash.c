@@ -1,13 +1,12 @@
 /*
- * hash.c -- xxHash by its header, CRC32C by the CPU or by tables.
+ * hash.c -- xxHash by its header, CRC32C by the CPU or by a table.
  * floor: codec     uses: xxhash     used by: part, index, storage
  *
- * CRC32C has three ways to the same number: the SSE4.2 instruction, the ARMv8 one, and tables that take eight bytes a
- * turn. The choice is made once per call from what the CPU says, so one library runs everywhere.
+ * CRC32C has three ways to the same number: the SSE4.2 instruction, the ARMv8 one, and a small table for the few CPUs
+ * without. Each call asks the CPU which it has, so one library runs everywhere.
  */
 #include "codec/hash.h"
 
-#include <pthread.h>
 #include <xxhash.h>
 
 #include "codec/hash_crc.h"
@@ -15,15 +14,8 @@
 #if defined(__x86_64__)
 #include <nmmintrin.h>
 #elif defined(__aarch64__)
-#include <arm_acle.h>
 #include <sys/auxv.h>
 #endif
-
-/* The Castagnoli polynomial, bits reversed. */
-#define CRC32C_POLYNOMIAL UINT32_C(0x82F63B78)
-
-static uint32_t crc_table[8][256];
-static pthread_once_t crc_table_once = PTHREAD_ONCE_INIT;
 
 uint64_t
 hash_xxh64(const void *data, size_t len)
@@ -37,43 +29,23 @@ hash_xxh3(const void *data, size_t len)
 	return XXH3_64bits(data, len);
 }
 
-/* -- CRC32C by tables ----------------------------------------------------------------------------------------------- */
-
-/* crc_table[k][b]: the sum of byte b followed by k zero bytes. */
-static void
-crc_table_fill(void)
-{
-	for (uint32_t byte = 0; byte < 256; byte++) {
-		uint32_t crc = byte;
-
-		for (int bit = 0; bit < 8; bit++)
-			crc = (crc >> 1) ^ (CRC32C_POLYNOMIAL & (0 - (crc & 1)));
-		crc_table[0][byte] = crc;
-	}
-	for (int k = 1; k < 8; k++) {
-		for (uint32_t byte = 0; byte < 256; byte++)
-			crc_table[k][byte] = (crc_table[k - 1][byte] >> 8) ^ crc_table[0][crc_table[k - 1][byte] & 0xff];
-	}
-}
+/* -- CRC32C by a table ---------------------------------------------------------------------------------------------- */
 
 uint32_t
 hash_crc32c_portable(uint32_t crc, const void *data, size_t len)
 {
+	/* The sum of each number of four bits, by the Castagnoli polynomial 0x82F63B78 (bits reversed). */
+	static const uint32_t sums[16] = {
+	    0x00000000, 0x105EC76F, 0x20BD8EDE, 0x30E349B1, 0x417B1DBC, 0x5125DAD3, 0x61C69362, 0x7198540D,
+	    0x82F63B78, 0x92A8FC17, 0xA24BB5A6, 0xB21572C9, 0xC38D26C4, 0xD3D3E1AB, 0xE330A81A, 0xF36E6F75};
 	const uint8_t *p = data;
 
-	pthread_once(&crc_table_once, crc_table_fill);
 	crc = ~crc;
-	for (; len >= 8; len -= 8, p += 8) {
-		uint64_t word;
-
-		memcpy(&word, p, 8);
-		word ^= crc;
-		crc = crc_table[7][word & 0xff] ^ crc_table[6][(word >> 8) & 0xff] ^ crc_table[5][(word >> 16) & 0xff] ^
-		    crc_table[4][(word >> 24) & 0xff] ^ crc_table[3][(word >> 32) & 0xff] ^ crc_table[2][(word >> 40) & 0xff] ^
-		    crc_table[1][(word >> 48) & 0xff] ^ crc_table[0][word >> 56];
+	for (; len > 0; len--, p++) {
+		crc ^= *p;
+		crc = (crc >> 4) ^ sums[crc & 15];
+		crc = (crc >> 4) ^ sums[crc & 15];
 	}
-	for (; len > 0; len--, p++)
-		crc = (crc >> 8) ^ crc_table[0][(crc ^ *p) & 0xff];
 	return ~crc;
 }
 
@@ -108,7 +80,22 @@ crc32c_cpu_has(void)
 /* HWCAP_CRC32 of the Linux arm64 ABI; spelled out because <asm/hwcap.h> is not everywhere. */
 enum { ARM64_HWCAP_CRC32 = 1 << 7 };
 
-__attribute__((target("+crc"))) static uint32_t
+/* Written out: compilers disagree on where the intrinsics of <arm_acle.h> may be used without building all for +crc. */
+static inline uint32_t
+crc32c_word(uint32_t sum, uint64_t word)
+{
+	__asm__(".arch_extension crc\n\tcrc32cx %w0, %w0, %x1" : "+r"(sum) : "r"(word));
+	return sum;
+}
+
+static inline uint32_t
+crc32c_byte(uint32_t sum, uint32_t byte)
+{
+	__asm__(".arch_extension crc\n\tcrc32cb %w0, %w0, %w1" : "+r"(sum) : "r"(byte));
+	return sum;
+}
+
+static uint32_t
 crc32c_cpu(uint32_t crc, const uint8_t *p, size_t len)
 {
 	uint32_t sum = ~crc;
@@ -117,10 +104,10 @@ crc32c_cpu(uint32_t crc, const uint8_t *p, size_t len)
 		uint64_t word;
 
 		memcpy(&word, p, 8);
-		sum = __crc32cd(sum, word);
+		sum = crc32c_word(sum, word);
 	}
 	for (; len > 0; len--, p++)
-		sum = __crc32cb(sum, *p);
+		sum = crc32c_byte(sum, *p);
 	return ~sum;
 }
 

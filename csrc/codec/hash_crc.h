@@ -7,7 +7,7 @@
 
 #include "base/base.h"
 
-/* As hash_crc32c, by tables. */
+/* As hash_crc32c, by a table. */
 uint32_t hash_crc32c_portable(uint32_t crc, const void *data, size_t len);
 
 #endif
