@@ -6,6 +6,9 @@
 
 #include "table/publish.h"
 
+/* Rows converted by one step: 75 ns a row, if each is of another series, make 2.5 ms. */
+enum { STEP_ROWS_MAX = 32768 };
+
 /* -- Life --------------------------------------------------------------------------------------------------------- */
 
 int
@@ -280,7 +283,8 @@ convert(struct partition *partition, struct raw_rows *raw)
 	struct part *part = NULL;
 	int rc;
 
-	rc = mem_part_create(shared->env.mem, shared->options.layout, raw->batch->rows, raw->count, shared->env.tsids, shared->env.tsid_get, &part);
+	rc = mem_part_create(shared->env.mem, shared->options.layout, raw->batch->rows + raw->first, raw->count, shared->env.tsids,
+		shared->env.tsid_get, &part);
 	if (rc == 0) {
 		part->created_ms = clock_now_ms(shared->env.clock);
 		part->table.durable_by_tick_ms = raw->durable_by_tick_ms;
@@ -360,6 +364,28 @@ partition_raw_due(const struct partition *partition, int64_t now_ms)
 	return due;
 }
 
+/* Leaves what is more than one step should convert in the list, as rows of their own. */
+static void
+split(struct partition *partition, struct raw_rows *raw)
+{
+	struct raw_rows *rest = raw->count > STEP_ROWS_MAX ? mem_zalloc(partition->shared->env.mem, sizeof(*rest)) : NULL;
+
+	if (rest == NULL)
+		return; /* without memory one step is longer, that is all */
+	lock_take(&partition->lock);
+	*rest = *raw;
+	row_batch_ref(rest->batch);
+	rest->first += STEP_ROWS_MAX;
+	rest->count -= STEP_ROWS_MAX;
+	rest->busy = false;
+	rest->retry_tick_ms = INT64_MIN;
+	rest->next = partition->converting;
+	partition->converting = rest;
+	raw->count = STEP_ROWS_MAX;
+	refresh_convert_retry(partition);
+	lock_release(&partition->lock);
+}
+
 int
 partition_convert_due(struct partition *partition, int64_t now_ms, bool *did)
 {
@@ -384,5 +410,6 @@ partition_convert_due(struct partition *partition, int64_t now_ms, bool *did)
 	if (raw == NULL)
 		return 0;
 	*did = true;
+	split(partition, raw);
 	return convert(partition, raw);
 }

@@ -67,7 +67,7 @@ struct partition {
 /* What a view takes of one partition. */
 struct raw_view {
 	struct row_batch *batch;  /* referenced */
-	uint32_t count;
+	uint32_t first, count;
 };
 
 /* No disk is touched. */

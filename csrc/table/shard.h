@@ -30,7 +30,7 @@ struct row_batch {
 /* Rows with the promises made about them. */
 struct raw_rows {
 	struct row_batch *batch;
-	uint32_t count;
+	uint32_t first, count;      /* rows of the batch */
 	int64_t durable_by_tick_ms; /* of the oldest row */
 	uint64_t epoch;             /* of the oldest row */
 	struct raw_rows *next;      /* rows being converted */

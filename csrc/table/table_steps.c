@@ -158,15 +158,15 @@ choose(struct table *table, int64_t now_ms, bool take, struct unit *unit)
 int64_t
 table_next_tick_ms(struct table *table)
 {
+	int64_t now_ms = clock_tick_ms(table->shared.env.clock), due_ms;
 	struct unit unit;
-	int64_t due_ms;
 
 	if (table->shared.options.read_only)
 		return INT64_MAX;
 	lock_take(&table->lock);
-	due_ms = choose(table, clock_tick_ms(table->shared.env.clock), false, &unit);
+	due_ms = choose(table, now_ms, false, &unit);
 	lock_release(&table->lock);
-	return due_ms;
+	return due_ms < now_ms ? now_ms : due_ms;
 }
 
 /* -- Doing ------------------------------------------------------------------------------------------------------------ */

@@ -40,7 +40,7 @@ view_add_part(struct table_view *view, size_t *room, struct part *part)
 }
 
 static int
-raw_list_add(struct raw_list *list, struct mem *mem, struct row_batch *batch, uint32_t count)
+raw_list_add(struct raw_list *list, struct mem *mem, struct row_batch *batch, uint32_t first, uint32_t count)
 {
 	if (list->count == list->room) {
 		size_t room = list->room == 0 ? 16 : list->room * 2;
@@ -52,7 +52,7 @@ raw_list_add(struct raw_list *list, struct mem *mem, struct row_batch *batch, ui
 		list->room = room;
 	}
 	row_batch_ref(batch);
-	list->items[list->count++] = (struct raw_view){ .batch = batch, .count = count };
+	list->items[list->count++] = (struct raw_view){ .batch = batch, .first = first, .count = count };
 	return 0;
 }
 
@@ -62,13 +62,13 @@ gather_raw(struct partition *partition, struct mem *mem, struct raw_list *list)
 	int rc = 0;
 
 	for (struct raw_rows *raw = partition->converting; raw != NULL && rc == 0; raw = raw->next)
-		rc = raw_list_add(list, mem, raw->batch, raw->count);
+		rc = raw_list_add(list, mem, raw->batch, raw->first, raw->count);
 	for (unsigned i = 0; i < partition->shards_count && rc == 0; i++) {
 		struct shard *shard = &partition->shards[i];
 
 		lock_take(&shard->lock);
 		if (shard->count > 0)
-			rc = raw_list_add(list, mem, shard->batch, shard->count);
+			rc = raw_list_add(list, mem, shard->batch, 0, shard->count);
 		lock_release(&shard->lock);
 	}
 	return rc;
@@ -116,7 +116,7 @@ select_rows(const struct table_shared *shared, const struct raw_view *raw, int64
 	size_t n = 0;
 
 	for (uint32_t i = 0; i < raw->count; i++) {
-		const struct row *row = &raw->batch->rows[i];
+		const struct row *row = &raw->batch->rows[raw->first + i];
 
 		if (row->timestamp_ms < min_ms || row->timestamp_ms > max_ms)
 			continue;

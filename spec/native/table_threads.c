@@ -1,5 +1,5 @@
 /*
- * table_threads.c -- many threads on one table: some add, some look, some step.
+ * table_threads.c -- many threads on one table: some add, some look, some step, one force-merges and makes snapshots.
  * floor: tests     uses: table_env.h base/thread.h     used by: spec/table (also under the thread sanitizer)
  *
  * Every adder owns some series and adds rows of value 1, 2, 3, ... at ascending times. A view must show for each series
@@ -12,7 +12,7 @@
 #include "base/thread.h"
 #include "table_env.h"
 
-enum { ADDERS = 4, LOOKERS = 2, STEPPERS = 2, SERIES_EACH = 4, BATCH = 500 };
+enum { ADDERS = 4, LOOKERS = 2, STEPPERS = 2, DISTURBERS = 1, SERIES_EACH = 4, BATCH = 500 };
 
 struct shared_run {
 	struct tt_table_env *env;
@@ -131,14 +131,40 @@ run_stepper(void *argument)
 	return NULL;
 }
 
+/* Force merges and snapshots while the others work. */
+static void *
+run_disturber(void *argument)
+{
+	struct worker *worker = argument;
+	struct shared_run *run = worker->run;
+
+	for (int i = 0; !run->stop_looks && run->failed == 0; i++) {
+		char small[600], big[600];
+		uint64_t ticket, merges;
+		bool done = false;
+		int rc;
+
+		snprintf(small, sizeof(small), "%s/snapshot%d/small", run->env->root, i);
+		snprintf(big, sizeof(big), "%s/snapshot%d/big", run->env->root, i);
+		rc = table_snapshot(run->env->table, small, big);
+		if (rc == 0)
+			rc = table_force_merge_request(run->env->table, NULL, &ticket);
+		while (rc == 0 && !done && run->failed == 0)
+			rc = table_force_merge_check(run->env->table, ticket, &done, &merges);
+		if (rc != 0)
+			fail(run, "snapshot or force merge", rc, i);
+	}
+	return NULL;
+}
+
 /* 0 when all went well; else why. The flush at the end is waited for. */
 int tt_table_threads(struct tt_table_env *env, uint64_t rows_each, uint64_t *views, char *why, size_t why_bytes);
 int
 tt_table_threads(struct tt_table_env *env, uint64_t rows_each, uint64_t *views, char *why, size_t why_bytes)
 {
-	static void *(*const run_of[])(void *) = { run_adder, run_looker, run_stepper };
-	static const unsigned counts[] = { ADDERS, LOOKERS, STEPPERS };
-	struct worker workers[ADDERS + LOOKERS + STEPPERS];
+	static void *(*const run_of[])(void *) = { run_adder, run_looker, run_disturber, run_stepper };
+	static const unsigned counts[] = { ADDERS, LOOKERS, DISTURBERS, STEPPERS };
+	struct worker workers[ADDERS + LOOKERS + DISTURBERS + STEPPERS];
 	struct shared_run *run = calloc(1, sizeof(*run));
 	uint64_t ticket;
 	bool done = false;
@@ -161,10 +187,10 @@ tt_table_threads(struct tt_table_env *env, uint64_t rows_each, uint64_t *views, 
 	while (!done && rc == 0 && run->failed == 0)
 		rc = table_flush_check(env->table, ticket, &done);
 	run->stop_looks = true;
-	for (size_t i = ADDERS; i < ADDERS + LOOKERS; i++)
+	for (size_t i = ADDERS; i < ADDERS + LOOKERS + DISTURBERS; i++)
 		thread_join(&workers[i].thread);
 	run->stop_steps = true;
-	for (size_t i = ADDERS + LOOKERS; i < n; i++)
+	for (size_t i = ADDERS + LOOKERS + DISTURBERS; i < n; i++)
 		thread_join(&workers[i].thread);
 	*views = run->views;
 	snprintf(why, why_bytes, "%s", run->why);

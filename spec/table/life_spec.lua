@@ -130,6 +130,22 @@ describe("rows of a partition", function()
     assert.are.same(support.bag_of(all), (t:rows()))
   end)
 
+  it("of a large batch become parts by several steps", function()
+    t = support.open { shard_rows = 65536, series = 1000 }
+    local n = 65000
+    local rows = ffi.new("struct row[?]", n)
+    for i = 0, n - 1 do rows[i].series, rows[i].timestamp_ms, rows[i].value = i % 1000, NOON - n + i, i end
+    assert.are.equal(n, (t:add_rows(rows, n)))
+    t:pass(SECOND)
+    assert.is_true(t:step())
+    assert.are.equal(n, (select(2, t:rows())))
+    assert.are.equal("mem", t:tiers())
+    assert.is_true(t:step())
+    assert.are.equal("mem mem", t:tiers())
+    assert.are.equal(n, (select(2, t:rows())))
+    assert.is_false(t:step())
+  end)
+
   it("of wanted series only are shown to a view that names them", function()
     t = support.open { shard_rows = 300 }
     local all = support.random_rows(1000, 50, NOON - DAY, NOON)
