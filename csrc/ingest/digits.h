@@ -35,8 +35,8 @@ digits_is(uint8_t c)
 static inline unsigned
 digits_count(uint64_t v)
 {
-	uint64_t others = ((v + UINT64_C(0x4646464646464646)) | (v - UINT64_C(0x3030303030303030))) &
-	    UINT64_C(0x8080808080808080);
+	uint64_t others =
+	    ((v + UINT64_C(0x4646464646464646)) | (v - UINT64_C(0x3030303030303030))) & UINT64_C(0x8080808080808080);
 
 	return others == 0 ? 8 : (unsigned)__builtin_ctzll(others) / 8;
 }
@@ -48,7 +48,8 @@ digits_value(uint64_t v)
 	v -= UINT64_C(0x3030303030303030);
 	v = v * 10 + (v >> 8);
 	v = ((v & UINT64_C(0x000000FF000000FF)) * UINT64_C(0x000F424000000064) +
-	     ((v >> 16) & UINT64_C(0x000000FF000000FF)) * UINT64_C(0x0000271000000001)) >> 32;
+		((v >> 16) & UINT64_C(0x000000FF000000FF)) * UINT64_C(0x0000271000000001)) >>
+	    32;
 	return (uint32_t)v;
 }
 

@@ -12,9 +12,9 @@
 #include "base/err.h"
 
 enum {
-	SLEEP_LINES = 1 << 20,     /* how long a useless memo rests: 16 times what it holds */
-	MEMORY_SHARE = 16,         /* at most this part of a limited account */
-	BUCKETS_MIN = 64           /* most texts name few series; zeroing more would be the dearest part of a short one */
+	SLEEP_LINES = 1 << 20, /* how long a useless memo rests: 16 times what it holds */
+	MEMORY_SHARE = 16,     /* at most this part of a limited account */
+	BUCKETS_MIN = 64       /* most texts name few series; zeroing more would be the dearest part of a short one */
 };
 
 void
@@ -85,7 +85,8 @@ take(struct head_memo *memo, size_t n)
 	void *p = NULL;
 
 	/* most of the time there is room, alignment included, and nothing can fail */
-	if (LIKELY((size_t)(memo->arena.end - memo->arena.next) >= n + 16 && memo->arena.used_bytes + n <= memo->bytes_max))
+	if (LIKELY((size_t)(memo->arena.end - memo->arena.next) >= n + 16 &&
+		memo->arena.used_bytes + n <= memo->bytes_max))
 		return arena_alloc(&memo->arena, n);
 	if (memo->arena.used_bytes + n <= memo->bytes_max) {
 		err_save(&saved);
@@ -215,7 +216,8 @@ find_or_add_shape(struct head_memo *memo, const struct bytes *keys, size_t count
 	for (shape = *bucket; shape != NULL; shape = shape->next)
 		if (shape->hash == hash && shape_matches(shape, keys, count, stride))
 			return shape;
-	if (memo->shapes_count == HEAD_MEMO_SHAPES_MAX || count > HEAD_MEMO_FIELDS_MAX || !is_plain(keys, count, stride))
+	if (memo->shapes_count == HEAD_MEMO_SHAPES_MAX || count > HEAD_MEMO_FIELDS_MAX ||
+	    !is_plain(keys, count, stride))
 		return NULL;
 	shape = take(memo, sizeof(*shape) + count * sizeof(shape->keys[0]));
 	if (shape == NULL)

@@ -24,12 +24,12 @@
 #include "base/arena.h"
 
 enum {
-	HEAD_MEMO_BYTES_MAX = 16 << 20,  /* about 65536 heads of 150 bytes with their keys */
+	HEAD_MEMO_BYTES_MAX = 16 << 20, /* about 65536 heads of 150 bytes with their keys */
 	HEAD_MEMO_HEADS_MAX = 65536,
 	HEAD_MEMO_HEAD_BYTES_MAX = 4096, /* longer heads are rare and would push out many */
 	HEAD_MEMO_SHAPES_MAX = 1024,
 	HEAD_MEMO_FIELDS_MAX = 256,
-	HEAD_MEMO_KEY_BYTES = 32         /* keys up to here, '=' included, are compared by words */
+	HEAD_MEMO_KEY_BYTES = 32 /* keys up to here, '=' included, are compared by words */
 };
 
 /* A field key and the '=' behind it. */
@@ -59,17 +59,17 @@ struct head_entry {
 struct head_memo {
 	struct mem *mem;
 	struct arena arena;
-	struct head_entry **heads;    /* buckets_count of them, a power of two; as many as heads, or some more */
+	struct head_entry **heads; /* buckets_count of them, a power of two; as many as heads, or some more */
 	struct field_shape *shapes[64];
-	struct head_entry *last;      /* of the newest line; NULL after a line that is not in the memo */
+	struct head_entry *last;                /* of the newest line; NULL after a line that is not in the memo */
 	const struct field_shape *newest_shape; /* of any line: the guess for heads not seen before */
 	uint32_t buckets_count;
 	uint32_t heads_count;
 	uint32_t shapes_count;
 	uint64_t bytes_max;
-	uint64_t missing_hash;        /* of the head that was looked for last: add needs it again */
-	uint64_t hits;                /* lines found since the memo was emptied */
-	uint64_t asleep;              /* lines to let pass before it is worth trying again */
+	uint64_t missing_hash; /* of the head that was looked for last: add needs it again */
+	uint64_t hits;         /* lines found since the memo was emptied */
+	uint64_t asleep;       /* lines to let pass before it is worth trying again */
 	bool full;
 };
 
@@ -85,7 +85,8 @@ struct head_entry *head_memo_add(struct head_memo *memo, struct bytes head);
  * A line had these field keys: their shape becomes the newest one, and that of the entry unless it is NULL. keys is `count`
  * of them apart by `stride` bytes, so that it may point at ingest_row.tail.
  */
-void head_memo_shape(struct head_memo *memo, struct head_entry *entry, const struct bytes *keys, size_t count, size_t stride);
+void head_memo_shape(
+    struct head_memo *memo, struct head_entry *entry, const struct bytes *keys, size_t count, size_t stride);
 
 /* What the next line's head will probably be; NULL when nothing is known. */
 static inline struct head_entry *

@@ -123,7 +123,11 @@ static bool
 parse_bool(const uint8_t *p, size_t n, double *value)
 {
 	static const char *const words[][2] = {
-		{ "f", "t" }, { "F", "T" }, { "false", "true" }, { "False", "True" }, { "FALSE", "TRUE" },
+		{ "f", "t" },
+		{ "F", "T" },
+		{ "false", "true" },
+		{ "False", "True" },
+		{ "FALSE", "TRUE" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LENGTH(words); i++) {
@@ -218,7 +222,8 @@ add_field(struct ingest_parser *parser, struct bytes head, const uint8_t *p, con
 
 /* All fields from p on; *next is the ' ' behind them or end. */
 static int
-add_fields(struct ingest_parser *parser, struct bytes head, const uint8_t *p, const uint8_t *end, const uint8_t **next, bool *bad)
+add_fields(struct ingest_parser *parser, struct bytes head, const uint8_t *p, const uint8_t *end, const uint8_t **next,
+    bool *bad)
 {
 	size_t fields;
 
@@ -373,7 +378,8 @@ plain_value(const uint8_t *p, const uint8_t *end, double *value)
 
 /* Rows of the fields at p when they have this shape; the position behind them, or NULL. */
 static inline const uint8_t *
-plain_fields(const struct field_shape *shape, struct bytes head, const uint8_t *p, const uint8_t *end, struct ingest_row *rows)
+plain_fields(
+    const struct field_shape *shape, struct bytes head, const uint8_t *p, const uint8_t *end, struct ingest_row *rows)
 {
 	for (uint32_t i = 0; i < shape->count; i++) {
 		const struct field_key *key = &shape->keys[i];
@@ -417,13 +423,14 @@ plain_end(const struct ingest_parser *parser, const uint8_t *p, const uint8_t *e
  * good one.
  */
 static inline bool
-find_head(struct ingest_parser *parser, const uint8_t *p, const uint8_t *end, struct bytes *head, struct head_entry **entry)
+find_head(
+    struct ingest_parser *parser, const uint8_t *p, const uint8_t *end, struct bytes *head, struct head_entry **entry)
 {
 	const uint8_t *space;
 
 	*entry = head_memo_guess(&parser->memo);
 	if (LIKELY(*entry != NULL && (size_t)(end - p) > (*entry)->len && p[(*entry)->len] == ' ' &&
-	    memcmp(p, (*entry)->text, (*entry)->len) == 0)) {
+		memcmp(p, (*entry)->text, (*entry)->len) == 0)) {
 		*head = bytes_of(p, (*entry)->len);
 		return true;
 	}
@@ -519,7 +526,8 @@ unescape(struct bytes text, struct arena *arena, struct bytes *out)
 
 /* The metric name: measurement, separator and field, as far as the options want them. */
 static int
-series_name(const struct ingest_options *options, struct bytes measurement, struct bytes field, struct arena *arena, struct bytes *out)
+series_name(const struct ingest_options *options, struct bytes measurement, struct bytes field, struct arena *arena,
+    struct bytes *out)
 {
 	size_t separator = options->influx_no_separator ? 0 : strlen(options->influx_separator);
 	const char *separator_text = separator == 0 && !options->influx_no_separator ? "_" : options->influx_separator;
@@ -549,7 +557,8 @@ is_name(struct bytes label_name)
 
 /* Tags from p on, then db and the extra labels. They cannot replace the name of a series, which the peer adds last. */
 static int
-add_labels(const struct ingest_options *options, const uint8_t *p, const uint8_t *end, struct arena *arena, struct labels *out)
+add_labels(
+    const struct ingest_options *options, const uint8_t *p, const uint8_t *end, struct arena *arena, struct labels *out)
 {
 	const struct bytes db_label = bytes_of("db", 2);
 	bool has_db = false, room = true, named = out->count > 0;
@@ -569,14 +578,16 @@ add_labels(const struct ingest_options *options, const uint8_t *p, const uint8_t
 		room = room && parser_add_label(out, db_label, options->influx_db);
 	for (size_t i = 0; i < options->extra_labels_count; i++)
 		if (!named || !is_name(options->extra_labels[i].name))
-			room = room && parser_add_label(out, options->extra_labels[i].name, options->extra_labels[i].value);
+			room = room &&
+			    parser_add_label(out, options->extra_labels[i].name, options->extra_labels[i].value);
 	if (out->count == 0)
 		return ERR(ERR_METRIC, "the options leave neither name nor label");
 	return room ? 0 : ERR(ERR_METRIC, "more than %d labels", LABELS_MAX);
 }
 
 int
-influx_labels(const struct ingest_options *options, struct bytes head, struct bytes tail, struct arena *arena, struct labels *out)
+influx_labels(
+    const struct ingest_options *options, struct bytes head, struct bytes tail, struct arena *arena, struct labels *out)
 {
 	const uint8_t *end = head.data + head.len, *comma = scan_unescaped(head.data, end, ',');
 	struct bytes measurement = bytes_of(head.data, comma == NULL ? head.len : (size_t)(comma - head.data)), name;

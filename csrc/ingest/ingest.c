@@ -24,7 +24,8 @@ static const struct {
 static int
 check_options(const struct ingest_options *options)
 {
-	static const int64_t units_ns[] = { 0, 1, 1000, 1000000, 1000000000, INT64_C(60000000000), INT64_C(3600000000000) };
+	static const int64_t units_ns[] = { 0, 1, 1000, 1000000, 1000000000, INT64_C(60000000000),
+		INT64_C(3600000000000) };
 
 	if ((unsigned)options->format >= INGEST_FORMATS)
 		return ERR(ERR_FORMAT, "unknown text format %d", (int)options->format);
@@ -175,7 +176,8 @@ ingest_parse(struct ingest_parser *parser, struct bytes chunk, bool last, struct
 }
 
 int
-ingest_key_labels(const struct ingest_options *options, struct bytes head, struct bytes tail, struct arena *arena, struct labels *out)
+ingest_key_labels(
+    const struct ingest_options *options, struct bytes head, struct bytes tail, struct arena *arena, struct labels *out)
 {
 	out->count = 0;
 	if (options->format == INGEST_INFLUX)

@@ -45,25 +45,25 @@ struct ingest_row {
 	struct bytes head;
 	struct bytes tail;
 	int64_t timestamp_ms;
-	double value;          /* never a NaN */
+	double value; /* never a NaN */
 };
 
 struct ingest_error {
-	uint64_t line;         /* 0: not of one line */
+	uint64_t line; /* 0: not of one line */
 	char text[INGEST_ERROR_TEXT_MAX];
 };
 
 /* Options as victoria-metrics has them; zeroed = its defaults. */
 struct ingest_options {
 	enum ingest_format format;
-	int64_t now_ms;                   /* for rows without a timestamp */
-	int64_t default_timestamp_ms;     /* prometheus ?timestamp=; 0 or less: now_ms */
-	char influx_separator[16];        /* between measurement and field; "" means "_" (influx_no_separator for none) */
+	int64_t now_ms;               /* for rows without a timestamp */
+	int64_t default_timestamp_ms; /* prometheus ?timestamp=; 0 or less: now_ms */
+	char influx_separator[16];    /* between measurement and field; "" means "_" (influx_no_separator for none) */
 	bool influx_no_separator;
-	bool influx_skip_single_field;    /* a line with one field keeps the measurement as the name */
-	bool influx_skip_measurement;     /* name = field key */
-	int64_t influx_precision_ns;      /* unit of timestamps in ns: 1, 1000, 1e6, 1e9, 60e9, 3600e9; 0: told by size */
-	struct bytes influx_db;           /* label db="..." for lines without such a tag; empty: none */
+	bool influx_skip_single_field; /* a line with one field keeps the measurement as the name */
+	bool influx_skip_measurement;  /* name = field key */
+	int64_t influx_precision_ns;   /* unit of timestamps in ns: 1, 1000, 1e6, 1e9, 60e9, 3600e9; 0: told by size */
+	struct bytes influx_db;        /* label db="..." for lines without such a tag; empty: none */
 	const struct label *extra_labels; /* added to every series; the last of equal names counts, so they replace */
 	size_t extra_labels_count;
 };
@@ -71,13 +71,13 @@ struct ingest_options {
 struct ingest_batch {
 	struct ingest_row *rows;
 	size_t rows_count;
-	size_t consumed;        /* bytes of the chunk that are done with */
+	size_t consumed; /* bytes of the chunk that are done with */
 };
 
 struct ingest_report {
-	uint64_t lines;         /* seen, also empty ones and comments */
-	uint64_t rejected;      /* bad lines */
-	uint64_t nan;           /* values dropped for being NaN */
+	uint64_t lines;    /* seen, also empty ones and comments */
+	uint64_t rejected; /* bad lines */
+	uint64_t nan;      /* values dropped for being NaN */
 	struct ingest_error errors[INGEST_ERRORS_KEPT];
 	size_t errors_count;
 };
@@ -102,7 +102,8 @@ const struct ingest_report *ingest_report(const struct ingest_parser *parser);
  * cannot be parsed (never for a key that ingest_parse gave under the same options), or when influx_skip_measurement and
  * influx_skip_single_field together leave no label at all.
  */
-NODISCARD int ingest_key_labels(const struct ingest_options *options, struct bytes head, struct bytes tail, struct arena *arena, struct labels *out);
+NODISCARD int ingest_key_labels(const struct ingest_options *options, struct bytes head, struct bytes tail,
+    struct arena *arena, struct labels *out);
 /* A number that changes when the options would give the same raw key other labels: part of the caller's cache key. */
 uint64_t ingest_options_hash(const struct ingest_options *options);
 /* Counts a line that the caller did not hand over because it is too long, so that the lines behind keep their numbers. */

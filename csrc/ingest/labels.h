@@ -11,8 +11,8 @@
 #include "base/base.h"
 
 enum {
-	LABELS_MAX = 1024,              /* more labels than this in one line is a broken line, not a series */
-	LABELS_KEPT_DEFAULT = 30,       /* maxLabelsPerTimeseries of the peer, __name__ counted */
+	LABELS_MAX = 1024,        /* more labels than this in one line is a broken line, not a series */
+	LABELS_KEPT_DEFAULT = 30, /* maxLabelsPerTimeseries of the peer, __name__ counted */
 	LABEL_NAME_BYTES_MAX = 256,
 	LABEL_VALUE_BYTES_MAX = 16384
 };

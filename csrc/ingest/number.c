@@ -17,30 +17,51 @@
 #include "ingest/number_powers.h"
 
 enum {
-	DIGITS_MAX = 19,               /* decimal digits that always fit 64 bits */
+	DIGITS_MAX = 19, /* decimal digits that always fit 64 bits */
 	FRACTION_BITS = 52,
 	EXPONENT_BIAS = 1023,
 	EXPONENT_INF = 0x7FF,
-	EXACT_POWER_MAX = 22,          /* 10^22 is the last power of ten that a double holds exactly */
+	EXACT_POWER_MAX = 22,             /* 10^22 is the last power of ten that a double holds exactly */
 	EXPONENT_DIGITS_MAX = 1000000000, /* where a written exponent stops counting: more than any line has digits */
-	DIGITS_COMPARED = 770,         /* the middle of two doubles has at most 767 significant digits */
-	BIGNUM_LIMBS = 56              /* 3584 bits: 770 digits are 2558, M * 5^1112 is 54 + 2583, shifts included */
+	DIGITS_COMPARED = 770,            /* the middle of two doubles has at most 767 significant digits */
+	BIGNUM_LIMBS = 56                 /* 3584 bits: 770 digits are 2558, M * 5^1112 is 54 + 2583, shifts included */
 };
 
 static const double exact_powers[EXACT_POWER_MAX + 1] = {
-	1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
-	1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
+	1e0,
+	1e1,
+	1e2,
+	1e3,
+	1e4,
+	1e5,
+	1e6,
+	1e7,
+	1e8,
+	1e9,
+	1e10,
+	1e11,
+	1e12,
+	1e13,
+	1e14,
+	1e15,
+	1e16,
+	1e17,
+	1e18,
+	1e19,
+	1e20,
+	1e21,
+	1e22,
 };
 
 /* A decimal number as written. */
 struct decimal {
-	uint64_t w;             /* the first 19 significant digits */
-	int64_t q;              /* value is w * 10^q, when no digits were cut */
+	uint64_t w; /* the first 19 significant digits */
+	int64_t q;  /* value is w * 10^q, when no digits were cut */
 	bool negative;
-	bool cut;               /* there were more digits than w holds */
-	const uint8_t *digits;  /* first digit or point */
+	bool cut;              /* there were more digits than w holds */
+	const uint8_t *digits; /* first digit or point */
 	const uint8_t *digits_end;
-	int64_t exponent;       /* as written behind the e */
+	int64_t exponent; /* as written behind the e */
 };
 
 /* -- Exact integers, for the few numbers that nothing else decides ---------------------------------------------- */

@@ -25,8 +25,8 @@ struct ingest_parser {
 	int64_t default_timestamp_ms;
 	int64_t precision_ns;
 	bool skip_single_field;
-	bool in_long_line;           /* a line over the limit: its rest is skipped up to the newline */
-	size_t labels_max;           /* of one raw key, so that with name, db and extra labels LABELS_MAX holds them */
+	bool in_long_line; /* a line over the limit: its rest is skipped up to the newline */
+	size_t labels_max; /* of one raw key, so that with name, db and extra labels LABELS_MAX holds them */
 	struct ingest_row *rows;
 	size_t rows_count;
 	size_t rows_cap;
@@ -61,10 +61,12 @@ parser_add_label(struct labels *out, struct bytes name, struct bytes value)
 
 const uint8_t *prometheus_known(struct ingest_parser *parser, const uint8_t *p, const uint8_t *end);
 NODISCARD int prometheus_line(struct ingest_parser *parser, const uint8_t *p, const uint8_t *end);
-NODISCARD int prometheus_labels(const struct ingest_options *options, struct bytes head, struct arena *arena, struct labels *out);
+NODISCARD int
+prometheus_labels(const struct ingest_options *options, struct bytes head, struct arena *arena, struct labels *out);
 
 const uint8_t *influx_known(struct ingest_parser *parser, const uint8_t *p, const uint8_t *end);
 NODISCARD int influx_line(struct ingest_parser *parser, const uint8_t *p, const uint8_t *end);
-NODISCARD int influx_labels(const struct ingest_options *options, struct bytes head, struct bytes tail, struct arena *arena, struct labels *out);
+NODISCARD int influx_labels(const struct ingest_options *options, struct bytes head, struct bytes tail,
+    struct arena *arena, struct labels *out);
 
 #endif

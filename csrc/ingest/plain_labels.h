@@ -30,9 +30,9 @@ struct plain_masks {
 	uint64_t quotes;
 	uint64_t equals;
 	uint64_t commas;
-	uint64_t braces;   /* closing ones */
-	uint64_t escapes;  /* backslashes */
-	uint64_t blanks;   /* ' ', '\t' */
+	uint64_t braces;  /* closing ones */
+	uint64_t escapes; /* backslashes */
+	uint64_t blanks;  /* ' ', '\t' */
 };
 
 #if defined(__SSE2__)

@@ -54,10 +54,10 @@ trimmed(const uint8_t *p, const uint8_t *end)
 struct head_reader {
 	const uint8_t *p;
 	const uint8_t *end;
-	struct bytes name;   /* empty: none yet */
-	bool in_braces;      /* p is between the braces */
-	bool first;          /* no label read yet */
-	const char *fault;   /* what is wrong; NULL: nothing */
+	struct bytes name; /* empty: none yet */
+	bool in_braces;    /* p is between the braces */
+	bool first;        /* no label read yet */
+	const char *fault; /* what is wrong; NULL: nothing */
 };
 
 /* The name in front, and whether braces follow. */
@@ -120,7 +120,8 @@ head_label_name(struct head_reader *reader, struct label *label, bool *quoted)
 	}
 	if (!head_string(reader, &label->name))
 		return false;
-	if (reader->first && reader->name.len == 0 && reader->p < reader->end && (*reader->p == ',' || *reader->p == '}')) {
+	if (reader->first && reader->name.len == 0 && reader->p < reader->end &&
+	    (*reader->p == ',' || *reader->p == '}')) {
 		label->value = label->name;
 		label->name = bytes_of("__name__", 8);
 		*quoted = false;

@@ -15,14 +15,18 @@
 #include "ingest/ingest.h"
 #include "ingest/metric_text.h"
 
-#define REQUIRE(condition) do { if (!(condition)) abort(); } while (0)
+#define REQUIRE(condition)        \
+	do {                      \
+		if (!(condition)) \
+			abort();  \
+	} while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* What a parse gave, boiled down. */
 struct outcome {
 	uint64_t rows;
-	uint64_t sum;    /* over labels, timestamps and values of all rows in order */
+	uint64_t sum; /* over labels, timestamps and values of all rows in order */
 	uint64_t lines, rejected, nan;
 };
 
@@ -66,7 +70,8 @@ check_row(const struct ingest_options *options, const struct ingest_row *row, st
 
 /* Parses text[done..end) as far as it goes; the new done. */
 static inline size_t
-parse_piece(struct ingest_parser *parser, const struct ingest_options *options, const uint8_t *text, size_t done, size_t end, bool last, struct outcome *outcome)
+parse_piece(struct ingest_parser *parser, const struct ingest_options *options, const uint8_t *text, size_t done,
+    size_t end, bool last, struct outcome *outcome)
 {
 	struct ingest_batch batch;
 
@@ -81,7 +86,8 @@ parse_piece(struct ingest_parser *parser, const struct ingest_options *options, 
 }
 
 static inline struct outcome
-parse_text(struct ingest_parser *parser, const struct ingest_options *options, const uint8_t *text, size_t n, size_t cut)
+parse_text(
+    struct ingest_parser *parser, const struct ingest_options *options, const uint8_t *text, size_t n, size_t cut)
 {
 	struct outcome outcome = { 0 };
 	size_t done = 0;

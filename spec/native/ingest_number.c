@@ -77,8 +77,7 @@ write_near_middle(uint64_t *state, char *out)
 	snprintf(exponent, sizeof(exponent), "%s", e);
 	n = (size_t)(e - out);
 	switch (next_random(state) % 4) {
-	case 0: /* exactly */
-		break;
+	case 0: /* exactly */ break;
 	case 1: /* more, by a digit far behind */
 		n += (size_t)sprintf(out + n, ".%0*d1", (int)(next_random(state) % 500), 0);
 		break;
@@ -101,18 +100,15 @@ write_text(uint64_t *state, char *out)
 	uint64_t r = next_random(state);
 
 	switch (next_random(state) % 8) {
-	case 0:
-		sprintf(out, "%.*g", (int)(next_random(state) % 25), double_of(r));
-		break;
+	case 0: sprintf(out, "%.*g", (int)(next_random(state) % 25), double_of(r)); break;
 	case 1:
 		sprintf(out, "%llu.%llue%d", (unsigned long long)(r % 1000000), (unsigned long long)next_random(state),
 		    (int)(next_random(state) % 700) - 350);
 		break;
-	case 2:
-		sprintf(out, "%lld", (long long)r >> next_random(state) % 64);
-		break;
+	case 2: sprintf(out, "%lld", (long long)r >> next_random(state) % 64); break;
 	case 3:
-		sprintf(out, "%s%llue%d", r % 2 == 0 ? "" : "+", (unsigned long long)next_random(state), (int)(r % 680) - 345);
+		sprintf(out, "%s%llue%d", r % 2 == 0 ? "" : "+", (unsigned long long)next_random(state),
+		    (int)(r % 680) - 345);
 		break;
 	case 4: /* subnormal and smallest normal numbers */
 		r = (r & ~(UINT64_C(0x7FF) << 52)) | (next_random(state) % 3) << 52;
@@ -122,13 +118,11 @@ write_text(uint64_t *state, char *out)
 		if (next_random(state) % 16 == 0)
 			write_near_middle(state, out);
 		else
-			sprintf(out, "%0*llu.%llu", (int)(r % 40), (unsigned long long)(r >> 40), (unsigned long long)(r >> 20));
+			sprintf(out, "%0*llu.%llu", (int)(r % 40), (unsigned long long)(r >> 40),
+			    (unsigned long long)(r >> 20));
 		break;
-	case 6:
-		sprintf(out, "%.*f", (int)(next_random(state) % 20), (double)(int64_t)r / 1e12);
-		break;
-	default:
-		sprintf(out, "%d.%02d", (int)(r % 1000), (int)(r / 1000 % 100));
+	case 6: sprintf(out, "%.*f", (int)(next_random(state) % 20), (double)(int64_t)r / 1e12); break;
+	default: sprintf(out, "%d.%02d", (int)(r % 1000), (int)(r / 1000 % 100));
 	}
 }
 

@@ -23,10 +23,10 @@ struct tt_ingest_options {
 	int skip_single_field;
 	int skip_measurement;
 	const char *db;
-	const char *extra;     /* "name=value\nname=value" or NULL */
-	size_t chunk_bytes;    /* the text arrives in pieces of this size; 0: at once */
-	int fresh_parser;      /* a new parser for every line: nothing is remembered */
-	uint64_t fail_at;      /* the n-th allocation fails; 0: none */
+	const char *extra;  /* "name=value\nname=value" or NULL */
+	size_t chunk_bytes; /* the text arrives in pieces of this size; 0: at once */
+	int fresh_parser;   /* a new parser for every line: nothing is remembered */
+	uint64_t fail_at;   /* the n-th allocation fails; 0: none */
 	int fail_for_ever;
 };
 
@@ -34,15 +34,15 @@ struct tt_ingest_options {
 struct tt_ingest_result {
 	const char *text;
 	size_t len;
-	uint64_t live;         /* allocations left behind */
-	uint64_t calls;        /* allocations made */
+	uint64_t live;  /* allocations left behind */
+	uint64_t calls; /* allocations made */
 	uint64_t rows;
 };
 
 /* What a dump works with. */
 struct dump {
 	struct mem mem;
-	struct mem own;        /* of the dump itself: never fails */
+	struct mem own; /* of the dump itself: never fails */
 	struct ingest_options options;
 	struct label extra[INGEST_EXTRA_LABELS_MAX];
 	struct ingest_parser *parser;
@@ -65,8 +65,10 @@ set_options(struct dump *dump, const struct tt_ingest_options *in)
 	struct ingest_options *o = &dump->options;
 
 	*o = (struct ingest_options){
-		.format = (enum ingest_format)in->format, .now_ms = in->now_ms,
-		.default_timestamp_ms = in->default_timestamp_ms, .influx_precision_ns = in->precision_ns,
+		.format = (enum ingest_format)in->format,
+		.now_ms = in->now_ms,
+		.default_timestamp_ms = in->default_timestamp_ms,
+		.influx_precision_ns = in->precision_ns,
 		.influx_skip_single_field = in->skip_single_field != 0,
 		.influx_skip_measurement = in->skip_measurement != 0,
 		.influx_no_separator = in->separator != NULL && in->separator[0] == '\0',
@@ -80,8 +82,8 @@ set_options(struct dump *dump, const struct tt_ingest_options *in)
 		const char *equals = strchr(p, '='), *stop = strchr(p, '\n');
 
 		stop = stop == NULL ? p + strlen(p) : stop;
-		dump->extra[o->extra_labels_count++] = (struct label){
-			bytes_of(p, (size_t)(equals - p)), bytes_of(equals + 1, (size_t)(stop - equals - 1)) };
+		dump->extra[o->extra_labels_count++] = (struct label){ bytes_of(p, (size_t)(equals - p)),
+			bytes_of(equals + 1, (size_t)(stop - equals - 1)) };
 		p = *stop == '\n' ? stop + 1 : stop;
 	}
 }
@@ -98,7 +100,8 @@ keep_last_of_equal(struct labels *labels)
 		bool again = false;
 
 		for (size_t j = i + 1; j < labels->count; j++)
-			again = again || bytes_equal(one, labels->items[j].name.len == 0 ? name : labels->items[j].name);
+			again =
+			    again || bytes_equal(one, labels->items[j].name.len == 0 ? name : labels->items[j].name);
 		if (!again)
 			labels->items[kept++] = labels->items[i];
 	}
@@ -137,7 +140,8 @@ dump_report(struct dump *dump)
 
 	for (size_t i = 0; i < report->errors_count; i++)
 		TRY(buf_printf(&dump->out, "E\t%" PRIu64 "\t%s\n", report->errors[i].line, report->errors[i].text));
-	return buf_printf(&dump->out, "S\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\n", report->lines, report->rejected, report->nan);
+	return buf_printf(
+	    &dump->out, "S\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\n", report->lines, report->rejected, report->nan);
 }
 
 /* Text arrives in pieces; what a call leaves comes again with more behind it. */
@@ -208,7 +212,8 @@ tt_ingest_dump(const struct tt_ingest_options *in, const char *text, size_t len,
 	result->calls = dump->mem.calls;
 	result->len = dump->out.len;
 	result->text = malloc(dump->out.len + 1);
-	memcpy((void *)(uintptr_t)result->text, dump->out.len == 0 ? (const uint8_t *)"" : dump->out.data, dump->out.len);
+	memcpy(
+	    (void *)(uintptr_t)result->text, dump->out.len == 0 ? (const uint8_t *)"" : dump->out.data, dump->out.len);
 	buf_free(&dump->out);
 	arena_free(&dump->arena);
 	free(dump);
