@@ -123,14 +123,12 @@ decimal_of_fraction(double g, uint64_t *mantissa, int *exponent)
 	}
 	while (g < precision) {
 		double whole = (double)(int64_t)g; /* g < 1e15: the same as floor */
-		double rest = g - whole;
+		double below = g - whole, above = 1 - below;
+		double nearest = below < above ? below : above;
 
-		if (rest * precision < whole) {
-			g = whole;
-			break;
-		}
-		if ((1 - rest) * precision < whole) {
-			g = whole + 1;
+		/* products keep the order of their factors: one comparison tells whether either of the two would hold */
+		if (nearest * precision < whole) {
+			g = below * precision < whole ? whole : whole + 1;
 			break;
 		}
 		g *= 100;
@@ -363,7 +361,12 @@ decimals_of_mixture(const double *values, size_t n, int64_t *mantissas)
 			single = kept[i];
 		else
 			decimal_from_double(values[i], &mantissas[i], &single);
-		if (single != e && !is_special(mantissas[i]))
+		if (is_special(mantissas[i]))
+			continue;
+		/* nearly always a power that fits; by 1 too, since which value needs one cannot be predicted */
+		if (LIKELY(single >= e && single - e <= EXPONENT_UP_MAX))
+			mantissas[i] = (int64_t)((uint64_t)mantissas[i] * (uint64_t)power_of_10[single - e]);
+		else
 			mantissas[i] = scale(mantissas[i], single - e);
 	}
 	return (int16_t)e;
