@@ -29,7 +29,8 @@ day_sets_clear(struct day_sets *sets)
 static unsigned
 bucket_of(struct tenant tenant, uint64_t date)
 {
-	uint64_t hash = (date ^ (uint64_t)tenant.account << 40 ^ (uint64_t)tenant.project << 20) * UINT64_C(0x9E3779B97F4A7C15);
+	uint64_t hash =
+	    (date ^ (uint64_t)tenant.account << 40 ^ (uint64_t)tenant.project << 20) * UINT64_C(0x9E3779B97F4A7C15);
 
 	return (unsigned)(hash >> 54);
 }

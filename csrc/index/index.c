@@ -69,7 +69,8 @@ pending_reserve(struct index *index)
 	if (index->pending_start + index->pending_count < index->pending_room)
 		return 0;
 	if (index->pending_start > 0) {
-		memmove(index->pending, index->pending + index->pending_start, index->pending_count * sizeof(*index->pending));
+		memmove(index->pending, index->pending + index->pending_start,
+		    index->pending_count * sizeof(*index->pending));
 		index->pending_start = 0;
 		if (index->pending_count < index->pending_room)
 			return 0;
@@ -97,7 +98,8 @@ index_add_run_locked(struct index *index, struct generation *generation, const s
 		return rc;
 	index->pending[index->pending_start + index->pending_count++] = (struct pending_run){
 		.generation = generation_hold(generation),
-		.registration = index->sealed_seq + 1, /* the first one that this run holds: not durable before the run */
+		.registration =
+		    index->sealed_seq + 1, /* the first one that this run holds: not durable before the run */
 		.run = seq,
 	};
 	return 0;
@@ -140,7 +142,8 @@ load_day_item(void *context, struct bytes item, bool *more)
 
 	(void)more;
 	if (item.len < load->id_at + 8)
-		return ERR_CORRUPT(load->index->root, UINT64_MAX, "item of kind %u with %zu bytes", item.data[0], item.len);
+		return ERR_CORRUPT(
+		    load->index->root, UINT64_MAX, "item of kind %u with %zu bytes", item.data[0], item.len);
 	load->batch[load->batch_count++] = get_u64(item.data + load->id_at);
 	if (load->batch_count < ARRAY_LENGTH(load->batch))
 		return 0;
@@ -154,7 +157,8 @@ load_day_from_table(struct index *index, struct tenant tenant, uint64_t date, st
 {
 	struct day_load load = { .index = index, .ids = ids };
 	uint8_t prefix[1 + TENANT_BYTES_MAX + 8];
-	uint8_t *p = row_put_head(prefix, date == DAY_GLOBAL ? ROW_ID_TO_TSID : ROW_DATE_TO_ID, index->env.layout, tenant);
+	uint8_t *p =
+	    row_put_head(prefix, date == DAY_GLOBAL ? ROW_ID_TO_TSID : ROW_DATE_TO_ID, index->env.layout, tenant);
 	struct item_view *view = NULL;
 	struct item_cursor *cursor = NULL;
 	int rc;
@@ -221,7 +225,8 @@ make_room_in_staging(struct index *index)
 	const struct staging *staging = &index->staging;
 	uint32_t max = index->env.staging_series_max;
 
-	if (LIKELY((max == 0 || (staging->series_count < max && staging->days_count < max)) && staging_name_bytes(staging) < STAGING_NAME_BYTES_MAX))
+	if (LIKELY((max == 0 || (staging->series_count < max && staging->days_count < max)) &&
+		staging_name_bytes(staging) < STAGING_NAME_BYTES_MAX))
 		return 0;
 	return index_seal_locked(index);
 }
@@ -236,8 +241,8 @@ note_staged(struct index *index)
 
 /* The staged series of a name, put there when it is not: with its global items if the current generation lacks them. */
 static int
-stage_series(struct index *index, struct bytes stored_name, uint64_t hash, const struct tsid *tsid, bool global, const struct name_parts *parsed,
-	struct staged_series **out)
+stage_series(struct index *index, struct bytes stored_name, uint64_t hash, const struct tsid *tsid, bool global,
+    const struct name_parts *parsed, struct staged_series **out)
 {
 	struct name_parts parts;
 
@@ -262,15 +267,16 @@ stage_series(struct index *index, struct bytes stored_name, uint64_t hash, const
 static int
 note_complete(struct index *index, const struct tsid *tsid)
 {
-	struct u64set *complete = index->previous_has_series ? day_sets_find(&index->days, tenant_of(tsid), DAY_GLOBAL) : NULL;
+	struct u64set *complete =
+	    index->previous_has_series ? day_sets_find(&index->days, tenant_of(tsid), DAY_GLOBAL) : NULL;
 
 	return complete == NULL ? 0 : u64set_add(complete, tsid->metric_id);
 }
 
 /* Registers the day of a known or new series, with the lock held. lacks_global: not known to be complete in the current generation. */
 static int
-register_day(struct index *index, struct bytes stored_name, uint64_t hash, const struct tsid *tsid, uint64_t date, bool lacks_global,
-	const struct name_parts *parsed)
+register_day(struct index *index, struct bytes stored_name, uint64_t hash, const struct tsid *tsid, uint64_t date,
+    bool lacks_global, const struct name_parts *parsed)
 {
 	struct staged_series *series;
 	struct u64set *days;
@@ -295,7 +301,8 @@ register_day(struct index *index, struct bytes stored_name, uint64_t hash, const
 /* -- Looking names up ------------------------------------------------------------------------------------------------- */
 
 int
-generation_find_name(const struct moment *moment, unsigned which, struct bytes stored_name, struct tsid *tsid, bool *found)
+generation_find_name(
+    const struct moment *moment, unsigned which, struct bytes stored_name, struct tsid *tsid, bool *found)
 {
 	struct index *index = moment->index;
 	struct item_cursor *cursor;
@@ -506,7 +513,8 @@ check_writable(const struct index *index)
 	if (UNLIKELY(index->env.read_only))
 		return ERR(ERR_READONLY, "the directory is open read-only");
 	if (UNLIKELY(index->failed))
-		return ERR(ERR_READONLY, "the index at %s takes no writes after a failed one; reopen the database", index->root);
+		return ERR(ERR_READONLY, "the index at %s takes no writes: one failed, or a part is damaged (see the log)",
+		    index->root);
 	return 0;
 }
 
@@ -633,7 +641,8 @@ register_new_day(struct index *index, const struct tsid *tsid, struct bytes stor
 	bool lacks_global;
 
 	if (u64set_has(&index->deleted->set, tsid->metric_id))
-		return ERR(ERR_NOTFOUND, "series %016llx was deleted: its name must be registered anew", (unsigned long long)tsid->metric_id);
+		return ERR(ERR_NOTFOUND, "series %016llx was deleted: its name must be registered anew",
+		    (unsigned long long)tsid->metric_id);
 	TRY(lacks_global_items(index, tsid, &lacks_global));
 	return register_day(index, stored_name, staging_name_hash(stored_name), tsid, date, lacks_global, NULL);
 }

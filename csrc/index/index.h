@@ -33,13 +33,14 @@ struct index_env {
 	const struct clock *clock;
 	struct log *log;
 	enum layout layout;
-	const char *root;           /* <storage>/indexdb; made when missing */
-	int64_t retention_ms;       /* rotation period (index format 2.2), rounded up to days; 0: no rotation */
-	int64_t visible_ms;         /* staging is sealed this long after its first registration */
-	int64_t durable_ms;         /* and on disk this long after */
-	uint32_t staging_series_max;/* sealed by the writer at this many registrations: bounds the time of one seal */
-	uint64_t mem_bytes_max;     /* in-memory index parts of a generation above this are flushed early; 0: 32 MiB */
-	int64_t composite_from_ms;  /* composite rows are used for searches from this time on (index format 15.2); <= 0: always */
+	const char *root;            /* <storage>/indexdb; made when missing */
+	int64_t retention_ms;        /* rotation period (index format 2.2), rounded up to days; 0: no rotation */
+	int64_t visible_ms;          /* staging is sealed this long after its first registration */
+	int64_t durable_ms;          /* and on disk this long after */
+	uint32_t staging_series_max; /* sealed by the writer at this many registrations: bounds the time of one seal */
+	uint64_t mem_bytes_max;      /* in-memory index parts of a generation above this are flushed early; 0: 32 MiB */
+	int64_t
+	    composite_from_ms; /* composite rows are used for searches from this time on (index format 15.2); <= 0: always */
 	bool read_only;
 };
 
@@ -54,10 +55,12 @@ NODISCARD int index_detect_layout(struct io *io, struct mem *mem, const char *ro
 /* The TSID of a stored name; *found false when no live one exists. Looks at staging and both generations. */
 NODISCARD int index_find(struct index *index, struct bytes stored_name, struct tsid *tsid, bool *found);
 /* As index_find, or creates it; date = day number of the row. Registers global items (when new or only in the previous generation) and the day's. *created: it was new. */
-NODISCARD int index_register(struct index *index, struct bytes stored_name, uint64_t date, struct tsid *tsid, bool *created);
+NODISCARD int
+index_register(struct index *index, struct bytes stored_name, uint64_t date, struct tsid *tsid, bool *created);
 /* Makes sure that the day's items of a known series exist in the current generation (a set in memory answers nearly always). stored_name may be empty: then it is looked up.
  * ERR_NOTFOUND: the series was deleted meanwhile; register its name. */
-NODISCARD int index_register_date(struct index *index, const struct tsid *tsid, struct bytes stored_name, uint64_t date);
+NODISCARD int
+index_register_date(struct index *index, const struct tsid *tsid, struct bytes stored_name, uint64_t date);
 /* Every registration so far has a number <= this; those with a number <= index_durable_seq() survive a crash. */
 uint64_t index_last_seq(struct index *index);
 uint64_t index_durable_seq(struct index *index);
@@ -71,7 +74,7 @@ void index_deleted_release(struct index *index, const struct u64set *set);
 
 /* -- Background work ------------------------------------------------------------------------------------------------ */
 
-void index_flush_request(struct index *index);   /* everything registered so far becomes due */
+void index_flush_request(struct index *index); /* everything registered so far becomes due */
 int64_t index_next_tick_ms(struct index *index);
 NODISCARD int index_step(struct index *index, const struct budget *budget, bool *did);
 void index_retry(struct index *index);
@@ -91,12 +94,14 @@ void tsid_list_free(struct tsid_list *list);
 
 /* Live series of the tenant that match (NULL: all), per-day or global as index format 12.3 says for [min_ms, max_ms];
  * sorted by tsid, distinct metric ids. More than `limit` (0: none): ERR_LIMIT. */
-NODISCARD int index_search(struct index *index, struct tenant tenant, const struct match *match, int64_t min_ms, int64_t max_ms, size_t limit, struct tsid_list *out);
+NODISCARD int index_search(struct index *index, struct tenant tenant, const struct match *match, int64_t min_ms,
+    int64_t max_ms, size_t limit, struct tsid_list *out);
 /* Appends the stored name of a metric id; *found false when no generation has it. */
 NODISCARD int index_name(struct index *index, struct tenant tenant, uint64_t metric_id, struct buf *out, bool *found);
 /* Many names at once, ids ascending is fastest: calls visit in any order for those found. */
 typedef int index_name_visit_fn(void *context, uint64_t metric_id, struct bytes stored_name);
-NODISCARD int index_names(struct index *index, struct tenant tenant, const uint64_t *metric_ids, size_t n, index_name_visit_fn *visit, void *context);
+NODISCARD int index_names(struct index *index, struct tenant tenant, const uint64_t *metric_ids, size_t n,
+    index_name_visit_fn *visit, void *context);
 
 /* A sorted list of distinct byte strings. */
 struct bytes_list {
@@ -106,8 +111,10 @@ struct bytes_list {
 };
 void bytes_list_free(struct bytes_list *list);
 /* Label names ("__name__" for the name) or values of live series in range that match (NULL: all); limit 0: none. Sorted. */
-NODISCARD int index_label_names(struct index *index, struct tenant tenant, const struct match *match, int64_t min_ms, int64_t max_ms, size_t limit, struct bytes_list *out);
-NODISCARD int index_label_values(struct index *index, struct tenant tenant, struct bytes label, const struct match *match, int64_t min_ms, int64_t max_ms, size_t limit, struct bytes_list *out);
+NODISCARD int index_label_names(struct index *index, struct tenant tenant, const struct match *match, int64_t min_ms,
+    int64_t max_ms, size_t limit, struct bytes_list *out);
+NODISCARD int index_label_values(struct index *index, struct tenant tenant, struct bytes label,
+    const struct match *match, int64_t min_ms, int64_t max_ms, size_t limit, struct bytes_list *out);
 
 /* -- Snapshot, statistics --------------------------------------------------------------------------------------------- */
 

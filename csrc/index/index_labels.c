@@ -17,7 +17,7 @@ struct collector {
 	struct mem *mem;
 	struct bytes_list list; /* distinct, unsorted until finished */
 	size_t room;
-	uint32_t *slots;        /* number + 1, open addressing */
+	uint32_t *slots; /* number + 1, open addressing */
 	size_t mask;
 };
 
@@ -84,7 +84,8 @@ collect(struct collector *collector, struct bytes text)
 
 	if (list->count == collector->room)
 		TRY(collector_grow(collector));
-	for (at = hash_xxh3(text.data, text.len) & collector->mask; collector->slots[at] != 0; at = (at + 1) & collector->mask) {
+	for (at = hash_xxh3(text.data, text.len) & collector->mask; collector->slots[at] != 0;
+	     at = (at + 1) & collector->mask) {
 		if (bytes_equal(list->items[collector->slots[at] - 1], text))
 			return 0;
 	}
@@ -201,7 +202,8 @@ walk_keys(struct search *search, uint64_t date, struct collector *collector)
 	scope_bytes = search->scope.len;
 	TRY(seek_row(search, scope_bytes, &row, &found));
 	while (found) {
-		bool artificial = row.key.len > 0 && (row.key.data[0] == KEY_COMPOSITE || (row.key.data[0] == KEY_REVERSED_NAME && row.key.len == 1));
+		bool artificial = row.key.len > 0 &&
+		    (row.key.data[0] == KEY_COMPOSITE || (row.key.data[0] == KEY_REVERSED_NAME && row.key.len == 1));
 
 		if (!artificial && !row_is_alive(search, &row)) {
 			TRY(next_row(search, scope_bytes, &row, &found));
@@ -237,7 +239,8 @@ walk_values(struct search *search, uint64_t date, struct bytes label, struct col
 	TRY(estr_append(&search->scope, label));
 	key_end = search->scope.len;
 	TRY(seek_row(search, scope_bytes, &row, &found));
-	while (found && row.key.len == key_end - scope_bytes - 1 && memcmp(row.key.data, search->scope.data + scope_bytes, row.key.len) == 0) {
+	while (found && row.key.len == key_end - scope_bytes - 1 &&
+	    memcmp(row.key.data, search->scope.data + scope_bytes, row.key.len) == 0) {
 		if (row.value.len > 0 && !row_is_alive(search, &row)) {
 			TRY(next_row(search, scope_bytes, &row, &found));
 			continue;
@@ -319,7 +322,8 @@ collect_from_names(struct name_reader *reader, const struct u64set *ids)
 }
 
 static int
-collect_matching(struct search *search, const struct match *match, const struct bytes *label, struct collector *collector)
+collect_matching(
+    struct search *search, const struct match *match, const struct bytes *label, struct collector *collector)
 {
 	struct mem *mem = search->index->env.mem;
 	struct name_reader reader = { .search = search, .collector = collector, .label = label };
@@ -356,8 +360,8 @@ collect_all(struct search *search, const struct bytes *label, struct collector *
 
 /* label NULL: names of labels. */
 static int
-list_labels(struct index *index, struct tenant tenant, const struct bytes *label, const struct match *match, int64_t min_ms, int64_t max_ms,
-	size_t limit, struct bytes_list *out)
+list_labels(struct index *index, struct tenant tenant, const struct bytes *label, const struct match *match,
+    int64_t min_ms, int64_t max_ms, size_t limit, struct bytes_list *out)
 {
 	struct collector collector;
 	struct search search;
@@ -367,7 +371,8 @@ list_labels(struct index *index, struct tenant tenant, const struct bytes *label
 	/* The first day of all stands for "no range given" (index format 12.3). */
 	search.global |= search.max_date == 0;
 	collector_init(&collector, index->env.mem);
-	rc = match == NULL ? collect_all(&search, label, &collector) : collect_matching(&search, match, label, &collector);
+	rc = match == NULL ? collect_all(&search, label, &collector)
+			   : collect_matching(&search, match, label, &collector);
 	search_close(&search);
 	if (rc == 0)
 		collector_finish(&collector, limit, out);
@@ -377,15 +382,15 @@ list_labels(struct index *index, struct tenant tenant, const struct bytes *label
 }
 
 int
-index_label_names(struct index *index, struct tenant tenant, const struct match *match, int64_t min_ms, int64_t max_ms, size_t limit,
-	struct bytes_list *out)
+index_label_names(struct index *index, struct tenant tenant, const struct match *match, int64_t min_ms, int64_t max_ms,
+    size_t limit, struct bytes_list *out)
 {
 	return list_labels(index, tenant, NULL, match, min_ms, max_ms, limit, out);
 }
 
 int
-index_label_values(struct index *index, struct tenant tenant, struct bytes label, const struct match *match, int64_t min_ms, int64_t max_ms,
-	size_t limit, struct bytes_list *out)
+index_label_values(struct index *index, struct tenant tenant, struct bytes label, const struct match *match,
+    int64_t min_ms, int64_t max_ms, size_t limit, struct bytes_list *out)
 {
 	if (label.len == 8 && memcmp(label.data, "__name__", 8) == 0)
 		label = bytes_of("", 0);

@@ -8,7 +8,8 @@
 enum { WALK_MAX = 8 };
 
 void
-id_finder_init(struct id_finder *finder, struct item_cursor *cursor, enum index_kind kind, enum layout layout, struct tenant tenant)
+id_finder_init(struct id_finder *finder, struct item_cursor *cursor, enum index_kind kind, enum layout layout,
+    struct tenant tenant)
 {
 	*finder = (struct id_finder){ .cursor = cursor };
 	finder->head_bytes = (size_t)(row_put_head(finder->key, kind, layout, tenant) - finder->key);
@@ -20,7 +21,8 @@ finder_next(struct id_finder *finder)
 	bool found;
 
 	TRY(item_cursor_next(finder->cursor, &finder->item, &found));
-	finder->at_end = !found || finder->item.len < finder->head_bytes + 8 || memcmp(finder->item.data, finder->key, finder->head_bytes) != 0;
+	finder->at_end = !found || finder->item.len < finder->head_bytes + 8 ||
+	    memcmp(finder->item.data, finder->key, finder->head_bytes) != 0;
 	if (!finder->at_end)
 		finder->at_id = get_u64(finder->item.data + finder->head_bytes);
 	return 0;
@@ -53,8 +55,8 @@ id_finder_find(struct id_finder *finder, uint64_t id, struct bytes *item, bool *
 
 /* Visits the names that one moment holds; ids without one are moved to the front of missing, *missing_count of them. */
 static int
-visit_names(const struct moment *moment, struct tenant tenant, const uint64_t *ids, size_t n, index_name_visit_fn *visit, void *context,
-	uint64_t *missing, size_t *missing_count)
+visit_names(const struct moment *moment, struct tenant tenant, const uint64_t *ids, size_t n,
+    index_name_visit_fn *visit, void *context, uint64_t *missing, size_t *missing_count)
 {
 	struct index *index = moment->index;
 	struct item_cursor *cursor;
@@ -83,7 +85,8 @@ out:
 }
 
 int
-index_names(struct index *index, struct tenant tenant, const uint64_t *metric_ids, size_t n, index_name_visit_fn *visit, void *context)
+index_names(struct index *index, struct tenant tenant, const uint64_t *metric_ids, size_t n, index_name_visit_fn *visit,
+    void *context)
 {
 	uint64_t *missing = mem_array(index->env.mem, n, sizeof(*missing));
 	size_t missing_count = n;
@@ -98,7 +101,8 @@ index_names(struct index *index, struct tenant tenant, const uint64_t *metric_id
 		rc = moment_take(index, seal == 1, &moment);
 		if (rc != 0)
 			break;
-		rc = visit_names(&moment, tenant, seal == 0 ? metric_ids : missing, missing_count, visit, context, missing, &missing_count);
+		rc = visit_names(&moment, tenant, seal == 0 ? metric_ids : missing, missing_count, visit, context,
+		    missing, &missing_count);
 		moment_release(&moment);
 	}
 	if (rc == 0)

@@ -127,6 +127,17 @@ generation_is_empty(const struct generation *generation)
 	return stats.mem_items == 0 && stats.file_items == 0;
 }
 
+bool
+generation_is_read_only(const struct generation *generation)
+{
+	struct item_table_stats stats;
+
+	if (generation == NULL)
+		return false;
+	item_table_stats(generation->table, &stats);
+	return stats.read_only;
+}
+
 /* -- What the items tell ----------------------------------------------------------------------------------------------- */
 
 struct id_scan {
@@ -180,7 +191,9 @@ find_greatest_of_tenant(void *context, struct tenant tenant)
 static int
 start_metric_ids(struct index *index, struct item_cursor *cursor)
 {
-	struct id_scan scan = { .cursor = cursor, .layout = index->env.layout, .greatest = clock_now_ns(index->env.clock) };
+	struct id_scan scan = {
+		.cursor = cursor, .layout = index->env.layout, .greatest = clock_now_ns(index->env.clock)
+	};
 	struct tenant none = { 0, 0 };
 	int rc;
 
@@ -189,7 +202,8 @@ start_metric_ids(struct index *index, struct item_cursor *cursor)
 	if (rc == 0)
 		rc = find_greatest(&scan, ROW_DELETED_ID, none, 1);
 	if (rc == 0 && scan.greatest > UINT64_MAX - UINT32_MAX)
-		rc = ERR(ERR_LIMIT, "%s holds metric ids up to %016llx: there are none left", index->root, (unsigned long long)scan.greatest);
+		rc = ERR(ERR_LIMIT, "%s holds metric ids up to %016llx: there are none left", index->root,
+		    (unsigned long long)scan.greatest);
 	index->last_metric_id = scan.greatest;
 	return rc;
 }
@@ -265,6 +279,8 @@ load_state(struct index *index)
 		item_cursor_delete(cursor);
 	}
 	moment_release(&moment);
+	/* A damaged part: names may be missing, so new ones must not get ids. */
+	index->failed = generation_is_read_only(index->current) || generation_is_read_only(index->previous);
 	index->previous_has_series = !generation_is_empty(index->previous);
 	index->filter_complete = generation_is_empty(index->current) && !index->previous_has_series;
 	return rc;

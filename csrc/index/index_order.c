@@ -23,7 +23,9 @@ rank_tenants(struct seal *seal)
 	SCRATCH(seal->tenant_ranks, n);
 	SCRATCH(seal->tenant_order, n);
 	for (size_t i = 0; i < n; i++)
-		seal->items[i] = (struct sort_item){ .key = (uint64_t)staging->tenants[i].account << 32 | staging->tenants[i].project, .index = (uint32_t)i };
+		seal->items[i] = (struct sort_item){ .key = (uint64_t)staging->tenants[i].account << 32 |
+			    staging->tenants[i].project,
+			.index = (uint32_t)i };
 	sort_items(seal->items, seal->room, n);
 	for (size_t i = 0; i < n; i++) {
 		seal->tenant_order[i] = seal->items[i].index;
@@ -66,7 +68,8 @@ rank_pairs(struct seal *seal)
 	SCRATCH(seal->ranks[LIST_PAIRS], n);
 	SCRATCH(strings, n > keys ? n : keys);
 	for (size_t i = 0; i < keys; i++) {
-		seal->items[i] = (struct sort_item){ .index = (uint32_t)i, .aux = seal->tenant_ranks[staging->keys[i].tenant_index] };
+		seal->items[i] = (struct sort_item){ .index = (uint32_t)i,
+			.aux = seal->tenant_ranks[staging->keys[i].tenant_index] };
 		strings[i] = staging->keys[i].bytes;
 	}
 	sort_strings(seal->items, seal->room, keys, strings);
@@ -175,7 +178,9 @@ rank_groups(struct seal *seal)
 	for (size_t i = 0; i < combos; i++) {
 		struct staged_combo combo = staging->combos[i];
 
-		seal->items[i] = (struct sort_item){ .key = (uint64_t)head_ranks[combo.group] << 32 | seal->ranks[LIST_PAIRS][combo.pair], .index = (uint32_t)i };
+		seal->items[i] = (struct sort_item){ .key = (uint64_t)head_ranks[combo.group] << 32 |
+			    seal->ranks[LIST_PAIRS][combo.pair],
+			.index = (uint32_t)i };
 	}
 	sort_items(seal->items, seal->room, combos);
 	for (size_t i = 0; i < combos; i++) {
@@ -194,7 +199,8 @@ order_series(struct seal *seal)
 	SCRATCH(seal->series_order, n);
 	SCRATCH(seal->series_starts, tenants + 1);
 	for (size_t i = 0; i < n; i++)
-		seal->items[i] = (struct sort_item){ .key = staging->series[i].tsid.metric_id, .index = (uint32_t)i,
+		seal->items[i] = (struct sort_item){ .key = staging->series[i].tsid.metric_id,
+			.index = (uint32_t)i,
 			.aux = tenant_rank_of_group(seal, staging->series[i].group) };
 	sort_items(seal->items, seal->room, n);
 	if (tenants > 1) {

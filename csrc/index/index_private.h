@@ -55,20 +55,20 @@ struct index {
 	struct staging staging;
 	int64_t staging_due_tick_ms; /* INT64_MAX: staging is empty */
 	struct name_filter filter;
-	bool filter_complete;        /* every name on disk is in the filter */
-	bool filter_broken;          /* out of memory for it: names are looked up on disk */
-	struct buf filter_next;      /* where the reading of names goes on */
+	bool filter_complete;   /* every name on disk is in the filter */
+	bool filter_broken;     /* out of memory for it: names are looked up on disk */
+	struct buf filter_next; /* where the reading of names goes on */
 	struct day_sets days;
-	bool previous_has_series;    /* then a known series may lack global items in the current generation */
+	bool previous_has_series; /* then a known series may lack global items in the current generation */
 	uint64_t last_metric_id;
 	uint64_t changes;
 	uint64_t last_seq, sealed_seq;
 	struct pending_run *pending;
 	size_t pending_start, pending_count, pending_room;
-	int64_t rotate_at_ms;        /* wall clock; INT64_MAX: never */
-	bool rotating;               /* a thread is at it */
-	bool flush_wanted;           /* the next seal is to be flushed at once */
-	bool failed;                 /* a run could not be added: read-only until reopened */
+	int64_t rotate_at_ms; /* wall clock; INT64_MAX: never */
+	bool rotating;        /* a thread is at it */
+	bool flush_wanted;    /* the next seal is to be flushed at once */
+	bool failed;          /* a run could not be added: read-only until reopened */
 	_Atomic uint64_t epoch;
 	uint64_t series_created, dates_registered, rotations;
 	_Atomic uint64_t missing_tsids, missing_names;
@@ -95,6 +95,8 @@ NODISCARD int index_rotate(struct index *index);
 /* The wall clock of the next rotation after now (index format 2.2). */
 int64_t index_rotation_deadline_ms(int64_t now_ms, int64_t retention_ms);
 bool generation_is_empty(const struct generation *generation);
+/* After a failed write, or with a damaged part. */
+bool generation_is_read_only(const struct generation *generation);
 
 /* -- A moment: both generations and the deleted ids (index_moment.c) ------------------------------------------------------ */
 
@@ -110,7 +112,11 @@ NODISCARD int moment_take(struct index *index, bool seal, struct moment *out);
 void moment_release(struct moment *moment);
 /* A cursor over all generations of the moment. */
 NODISCARD int moment_cursor(const struct moment *moment, struct item_cursor **out);
-static inline bool moment_is_deleted(const struct moment *moment, uint64_t id) { return u64set_count(&moment->deleted->set) != 0 && u64set_has(&moment->deleted->set, id); }
+static inline bool
+moment_is_deleted(const struct moment *moment, uint64_t id)
+{
+	return u64set_count(&moment->deleted->set) != 0 && u64set_has(&moment->deleted->set, id);
+}
 
 /* Calls visit for items that start with prefix until it returns false in *more or fails. */
 typedef int item_visit_fn(void *context, struct bytes item, bool *more);
@@ -127,6 +133,7 @@ NODISCARD int index_seal_locked(struct index *index);
 /* With the lock held: adds a run to a generation and remembers that registrations up to index->last_seq wait for it. */
 NODISCARD int index_add_run_locked(struct index *index, struct generation *generation, const struct item_run *run);
 /* The first live TSID of a name in one generation. */
-NODISCARD int generation_find_name(const struct moment *moment, unsigned which, struct bytes stored_name, struct tsid *tsid, bool *found);
+NODISCARD int generation_find_name(
+    const struct moment *moment, unsigned which, struct bytes stored_name, struct tsid *tsid, bool *found);
 
 #endif

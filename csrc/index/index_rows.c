@@ -130,7 +130,8 @@ row_parse_name_to_tsid(struct bytes item, enum layout layout, const char *where,
 		return ERR_CORRUPT(where, UINT64_MAX, "name row without separator before its TSID");
 	*name = bytes_of(item.data + 1, item.len - 1 - tail);
 	tsid_get(item.data + item.len - tail + 1, layout, tsid);
-	if (layout == LAYOUT_CLUSTER && (tsid->account != get_u32(name->data) || tsid->project != get_u32(name->data + 4)))
+	if (layout == LAYOUT_CLUSTER &&
+	    (tsid->account != get_u32(name->data) || tsid->project != get_u32(name->data + 4)))
 		return ERR_CORRUPT(where, UINT64_MAX, "name row whose name and TSID have different tenants");
 	return 0;
 }
@@ -145,9 +146,10 @@ row_parse_id_to_tsid(struct bytes item, enum layout layout, const char *where, u
 	*id = get_u64(item.data + head);
 	tsid_get(item.data + head + 8, layout, tsid);
 	if (tsid->metric_id != *id)
-		return ERR_CORRUPT(where, UINT64_MAX, "id row of %016llx holds the TSID of %016llx", (unsigned long long)*id,
-			(unsigned long long)tsid->metric_id);
-	if (layout == LAYOUT_CLUSTER && (tsid->account != get_u32(item.data + 1) || tsid->project != get_u32(item.data + 5)))
+		return ERR_CORRUPT(where, UINT64_MAX, "id row of %016llx holds the TSID of %016llx",
+		    (unsigned long long)*id, (unsigned long long)tsid->metric_id);
+	if (layout == LAYOUT_CLUSTER &&
+	    (tsid->account != get_u32(item.data + 1) || tsid->project != get_u32(item.data + 5)))
 		return ERR_CORRUPT(where, UINT64_MAX, "id row whose key and TSID have different tenants");
 	return 0;
 }

@@ -39,14 +39,18 @@ enum index_kind {
 enum {
 	ESTR_END = 0x01,
 	NAME_END = 0x02,
-	KEY_COMPOSITE = 0xFE,      /* first byte of the key of a composite row: FE varint(len(group)) group key */
-	KEY_REVERSED_NAME = 0xFF,  /* the whole key of a row of the reversed name */
-	ROW_IDS_MAX = 64,          /* ids we write into one row (index format 7: recommended) */
+	KEY_COMPOSITE = 0xFE,     /* first byte of the key of a composite row: FE varint(len(group)) group key */
+	KEY_REVERSED_NAME = 0xFF, /* the whole key of a row of the reversed name */
+	ROW_IDS_MAX = 64,         /* ids we write into one row (index format 7: recommended) */
 	TENANT_BYTES_MAX = 8,
 	ROW_HEAD_BYTES_MAX = 1 + TENANT_BYTES_MAX + 8 /* kind, tenant, date or id */
 };
 
-static inline size_t tenant_bytes(enum layout layout) { return layout == LAYOUT_CLUSTER ? 8 : 0; }
+static inline size_t
+tenant_bytes(enum layout layout)
+{
+	return layout == LAYOUT_CLUSTER ? 8 : 0;
+}
 
 static inline uint8_t *
 tenant_put(uint8_t *p, enum layout layout, struct tenant tenant)
@@ -86,7 +90,11 @@ NODISCARD int estr_append_open(struct buf *out, struct bytes raw);
 /* Appends the escaped bytes and the terminator. */
 NODISCARD int estr_append(struct buf *out, struct bytes raw);
 /* Most bytes that estr of n raw bytes takes. */
-static inline size_t estr_bytes_max(size_t n) { return 2 * n + 1; }
+static inline size_t
+estr_bytes_max(size_t n)
+{
+	return 2 * n + 1;
+}
 /* As estr_append into memory with room for estr_bytes_max(raw.len); returns the new end. */
 uint8_t *estr_put(uint8_t *p, struct bytes raw);
 /* The escaped string at p: *escaped without terminator, and the position behind the terminator; NULL when it does not end. */
@@ -113,11 +121,14 @@ struct tag_row {
 /* item starts with a scope of scope_bytes (checked by the caller's seek). */
 NODISCARD int row_parse_tag(struct bytes item, size_t scope_bytes, const char *where, struct tag_row *out);
 /* Kind 0: name (with tenant) and TSID. */
-NODISCARD int row_parse_name_to_tsid(struct bytes item, enum layout layout, const char *where, struct bytes *name, struct tsid *tsid);
+NODISCARD int
+row_parse_name_to_tsid(struct bytes item, enum layout layout, const char *where, struct bytes *name, struct tsid *tsid);
 /* Kind 2. */
-NODISCARD int row_parse_id_to_tsid(struct bytes item, enum layout layout, const char *where, uint64_t *id, struct tsid *tsid);
+NODISCARD int
+row_parse_id_to_tsid(struct bytes item, enum layout layout, const char *where, uint64_t *id, struct tsid *tsid);
 /* Kind 3. */
-NODISCARD int row_parse_id_to_name(struct bytes item, enum layout layout, const char *where, uint64_t *id, struct bytes *name);
+NODISCARD int
+row_parse_id_to_name(struct bytes item, enum layout layout, const char *where, uint64_t *id, struct bytes *name);
 /* Kind 4. */
 NODISCARD int row_parse_deleted(struct bytes item, const char *where, uint64_t *id);
 /* Kind 5. */

@@ -61,7 +61,8 @@ scan_exact(struct search *search, struct bytes key_and_value, uint64_t cap, stru
 {
 	struct exact_scan scan = { .search = search, .ids = ids, .cap = cap };
 
-	for (uint64_t date = search_first_date(search); search_has_date(date) && !scan.over; date = search_next_date(search, date)) {
+	for (uint64_t date = search_first_date(search); search_has_date(date) && !scan.over;
+	     date = search_next_date(search, date)) {
 		buf_reset(&search->scope);
 		TRY(row_tag_scope_append(&search->scope, search->index->env.layout, search->tenant, date));
 		scan.scope_bytes = search->scope.len;
@@ -88,10 +89,10 @@ struct pattern_scan {
 	const struct tag_pattern *pattern;
 	struct u64set *matching, *others;
 	size_t scope_bytes;
-	struct buf last_value;  /* escaped; the answer for it is kept, as a value has many rows */
+	struct buf last_value; /* escaped; the answer for it is kept, as a value has many rows */
 	struct buf raw;
 	bool any_value, last_matches;
-	unsigned rows_in_vain;  /* rows of this value in a row that nobody wanted */
+	unsigned rows_in_vain; /* rows of this value in a row that nobody wanted */
 };
 
 /* Whether the value of this row matches; the rows of one value are neighbours. */
@@ -113,7 +114,8 @@ value_matches(struct pattern_scan *scan, struct bytes escaped)
 		TRY(buf_reserve(&scan->raw, escaped.len));
 		end = estr_decode(scan->raw.data, escaped);
 		if (end == NULL)
-			return ERR_CORRUPT(scan->search->index->root, UINT64_MAX, "tag row with an unknown escape in its value");
+			return ERR_CORRUPT(
+			    scan->search->index->root, UINT64_MAX, "tag row with an unknown escape in its value");
 		raw = bytes_of(scan->raw.data, (size_t)(end - scan->raw.data));
 	}
 	scan->last_matches = tag_pattern_matches(scan->pattern, raw);
@@ -167,7 +169,8 @@ scan_prefix(struct pattern_scan *scan, struct buf *prefix, size_t key_end)
 }
 
 int
-scan_pattern(struct search *search, struct bytes key, const struct tag_pattern *pattern, struct u64set *matching, struct u64set *others)
+scan_pattern(struct search *search, struct bytes key, const struct tag_pattern *pattern, struct u64set *matching,
+    struct u64set *others)
 {
 	struct pattern_scan scan = { .search = search, .pattern = pattern, .matching = matching, .others = others };
 	struct buf prefix;

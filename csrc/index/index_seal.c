@@ -52,11 +52,11 @@ item_start(struct seal *seal, size_t n)
 	return staging->data + seal->len - n;
 }
 
-#define ITEM_START(pointer, n)                         \
-	do {                                           \
-		(pointer) = item_start(seal, (n));     \
-		if (UNLIKELY((pointer) == NULL))       \
-			return err_code();             \
+#define ITEM_START(pointer, n)                     \
+	do {                                       \
+		(pointer) = item_start(seal, (n)); \
+		if (UNLIKELY((pointer) == NULL))   \
+			return err_code();         \
 	} while (0)
 
 static inline uint8_t *
@@ -89,7 +89,10 @@ name_part(const struct name_order *order, const struct staged_series *series, ui
 	if (i == 0)
 		return seal->ranks[LIST_NAMES][series->group];
 	if (i - 1 < series->tags_count)
-		return 2 * (uint64_t)seal->ranks[LIST_PAIRS][seal->staging->combos[seal->staging->tags[series->tags_start + i - 1]].pair] + 1;
+		return 2 *
+		    (uint64_t)seal->ranks[LIST_PAIRS]
+					 [seal->staging->combos[seal->staging->tags[series->tags_start + i - 1]].pair] +
+		    1;
 	return i - 1 == series->tags_count ? order->end_parts[tenant_rank_of_group(seal, series->group)] : 0;
 }
 
@@ -141,7 +144,9 @@ static int
 emit_names(struct seal *seal)
 {
 	struct staging *staging = seal->staging;
-	struct name_order order = { .seal = seal, .group_bits = bits_of(staging->groups_count), .part_bits = bits_of(2 * staging->pairs_count + 1) };
+	struct name_order order = { .seal = seal,
+		.group_bits = bits_of(staging->groups_count),
+		.part_bits = bits_of(2 * staging->pairs_count + 1) };
 	uint32_t *ends;
 	size_t n = 0;
 
@@ -200,13 +205,15 @@ order_days(struct seal *seal)
 
 	SCRATCH(copy, n);
 	for (size_t i = 0; i < n; i++)
-		seal->items[i] = (struct sort_item){ .key = staging->series[days[i].series].tsid.metric_id, .index = (uint32_t)i };
+		seal->items[i] =
+		    (struct sort_item){ .key = staging->series[days[i].series].tsid.metric_id, .index = (uint32_t)i };
 	sort_items(seal->items, seal->room, n);
 	for (size_t i = 0; i < n; i++)
 		seal->items[i].key = days[seal->items[i].index].date;
 	sort_items(seal->items, seal->room, n);
 	for (size_t i = 0; i < n; i++)
-		seal->items[i].key = tenant_rank_of_group(seal, staging->series[days[seal->items[i].index].series].group);
+		seal->items[i].key =
+		    tenant_rank_of_group(seal, staging->series[days[seal->items[i].index].series].group);
 	sort_items(seal->items, seal->room, n);
 	for (size_t i = 0; i < n; i++)
 		copy[i] = days[seal->items[i].index];
@@ -271,7 +278,8 @@ order_active(struct seal *seal, enum row_list list, size_t tenant_rank)
 
 	if (postings->active_count * 16 < last - first) {
 		for (size_t i = 0; i < postings->active_count; i++)
-			seal->items[i] = (struct sort_item){ .key = seal->ranks[list][postings->active[i]], .index = postings->active[i] };
+			seal->items[i] = (struct sort_item){ .key = seal->ranks[list][postings->active[i]],
+				.index = postings->active[i] };
 		sort_items(seal->items, seal->room, postings->active_count);
 		for (size_t i = 0; i < postings->active_count; i++)
 			postings->active[i] = seal->items[i].index;
@@ -301,7 +309,8 @@ static void
 prepare_postings(struct seal *seal, size_t tenant_rank, const uint32_t *set, size_t n)
 {
 	struct staging *staging = seal->staging;
-	struct postings *names = &seal->postings[LIST_NAMES], *pairs = &seal->postings[LIST_PAIRS], *combos = &seal->postings[LIST_COMBOS];
+	struct postings *names = &seal->postings[LIST_NAMES], *pairs = &seal->postings[LIST_PAIRS],
+			*combos = &seal->postings[LIST_COMBOS];
 	uint32_t at = 0;
 
 	if (seal->prepared_count == n && n != 0 && memcmp(seal->prepared, set, n * sizeof(*set)) == 0)
@@ -490,7 +499,7 @@ emit_tag_rows(struct seal *seal, size_t tenant_rank, uint64_t date, const uint32
 		return 0;
 	prepare_postings(seal, tenant_rank, set, n);
 	p = row_put_head(scope_bytes, date == ROW_GLOBAL ? ROW_TAG_TO_IDS : ROW_DATE_TAG_TO_IDS, staging->layout,
-		staging->tenants[seal->tenant_order[tenant_rank]]);
+	    staging->tenants[seal->tenant_order[tenant_rank]]);
 	if (date != ROW_GLOBAL)
 		p = put_u64(p, date);
 	scope = bytes_of(scope_bytes, (size_t)(p - scope_bytes));
@@ -500,7 +509,8 @@ emit_tag_rows(struct seal *seal, size_t tenant_rank, uint64_t date, const uint32
 		*source = (struct row_source){ .list = list };
 		if (list == LIST_REVERSED) {
 			source->numbers = seal->orders[list] + seal->tenant_starts[list][tenant_rank];
-			source->count = seal->tenant_starts[list][tenant_rank + 1] - seal->tenant_starts[list][tenant_rank];
+			source->count =
+			    seal->tenant_starts[list][tenant_rank + 1] - seal->tenant_starts[list][tenant_rank];
 		} else {
 			source->numbers = seal->postings[list].active;
 			source->count = seal->postings[list].active_count;
@@ -513,7 +523,8 @@ emit_tag_rows(struct seal *seal, size_t tenant_rank, uint64_t date, const uint32
 		for (unsigned i = 1; i < live; i++) {
 			const struct row_head *a = &sources[i].head, *b = &sources[best].head;
 
-			if (a->first.data[0] < b->first.data[0] || (a->first.data[0] == b->first.data[0] && compare_heads(a, b) < 0))
+			if (a->first.data[0] < b->first.data[0] ||
+			    (a->first.data[0] == b->first.data[0] && compare_heads(a, b) < 0))
 				best = i;
 		}
 		TRY(emit_row(seal, scope, &sources[best].head));
@@ -586,7 +597,8 @@ sort_run(struct seal *seal)
 	SCRATCH(seal->items, seal->count);
 	SCRATCH(seal->room, seal->count);
 	for (size_t i = 0; i < seal->count; i++) {
-		strings[i] = bytes_of(staging->data + staging->offsets[i], staging->offsets[i + 1] - staging->offsets[i]);
+		strings[i] =
+		    bytes_of(staging->data + staging->offsets[i], staging->offsets[i + 1] - staging->offsets[i]);
 		seal->items[i] = (struct sort_item){ .index = (uint32_t)i, .aux = strings[i].data[0] };
 	}
 	sort_strings(seal->items, seal->room, seal->count, strings);
@@ -620,8 +632,8 @@ staging_seal(struct staging *staging, struct item_run *out)
 {
 	struct seal seal_of_staging = { .staging = staging, .prefix_bytes = tenant_bytes(staging->layout) };
 	struct seal *seal = &seal_of_staging;
-	size_t counts[] = { staging->series_count, staging->groups_count, staging->pairs_count, staging->combos_count, staging->keys_count,
-		staging->tenants_count, staging->days_count };
+	size_t counts[] = { staging->series_count, staging->groups_count, staging->pairs_count, staging->combos_count,
+		staging->keys_count, staging->tenants_count, staging->days_count };
 	size_t most = 0;
 
 	arena_reset(&staging->scratch);

@@ -23,20 +23,20 @@ struct seal {
 	size_t prefix_bytes; /* of a tenant */
 	struct sort_item *items, *room;
 	uint32_t *tenant_ranks, *tenant_order;
-	uint32_t *ranks[3];                 /* of groups (by prefix), pairs, combos: the inverse of orders */
-	struct bytes *combo_heads;          /* by group: FE length group, escaped and open */
-	struct bytes *reversed;             /* by group: FF end, reversed group, end; no data without a dot */
-	uint32_t *orders[LISTS];            /* numbers in row order, tenants ascending */
-	uint32_t *tenant_starts[LISTS];     /* by tenant rank, + 1 */
+	uint32_t *ranks[3];             /* of groups (by prefix), pairs, combos: the inverse of orders */
+	struct bytes *combo_heads;      /* by group: FE length group, escaped and open */
+	struct bytes *reversed;         /* by group: FF end, reversed group, end; no data without a dot */
+	uint32_t *orders[LISTS];        /* numbers in row order, tenants ascending */
+	uint32_t *tenant_starts[LISTS]; /* by tenant rank, + 1 */
 	size_t order_counts[LISTS];
-	uint32_t *series_order;             /* by (tenant, metric id) */
-	uint32_t *series_starts;            /* by tenant rank, + 1 */
-	struct postings postings[3];        /* names, pairs, combos; reversed rows have the ids of names */
-	uint64_t *ids;                      /* big-endian, ready to copy */
+	uint32_t *series_order;      /* by (tenant, metric id) */
+	uint32_t *series_starts;     /* by tenant rank, + 1 */
+	struct postings postings[3]; /* names, pairs, combos; reversed rows have the ids of names */
+	uint64_t *ids;               /* big-endian, ready to copy */
 	size_t ids_room;
-	const uint32_t *prepared;           /* the set of series that postings hold now */
+	const uint32_t *prepared; /* the set of series that postings hold now */
 	size_t prepared_count;
-	size_t len, count;                  /* of the run */
+	size_t len, count; /* of the run */
 };
 
 /* Memory until the next seal. */
@@ -46,11 +46,11 @@ seal_scratch(struct seal *seal, size_t n, size_t element_bytes)
 	return arena_alloc(&seal->staging->scratch, (n + 1) * element_bytes);
 }
 
-#define SCRATCH(pointer, n)                                             \
-	do {                                                            \
+#define SCRATCH(pointer, n)                                              \
+	do {                                                             \
 		(pointer) = seal_scratch(seal, (n), sizeof(*(pointer))); \
-		if ((pointer) == NULL)                                  \
-			return ERR_MEMORY;                              \
+		if ((pointer) == NULL)                                   \
+			return ERR_MEMORY;                               \
 	} while (0)
 
 static inline uint32_t

@@ -71,7 +71,8 @@ open_cursors(struct search *search, bool all_generations)
 }
 
 int
-search_open(struct index *index, struct tenant tenant, int64_t min_ms, int64_t max_ms, bool all_generations, struct search *out)
+search_open(
+    struct index *index, struct tenant tenant, int64_t min_ms, int64_t max_ms, bool all_generations, struct search *out)
 {
 	int rc;
 
@@ -108,7 +109,7 @@ search_close(struct search *search)
 /* What a group looks like to its filters. */
 struct group_plan {
 	const struct match_group *group;
-	const struct tag_filter *name;             /* the exact name whose composite rows are used; NULL: plain rows */
+	const struct tag_filter *name; /* the exact name whose composite rows are used; NULL: plain rows */
 	const struct tag_filter *order[MATCH_FILTERS_MAX];
 	size_t count;
 };
@@ -124,7 +125,8 @@ append_filter_key(struct search *search, const struct group_plan *plan, const st
 
 /* Ids of the literals of a filter; *over: more than cap. */
 static int
-literal_ids(struct search *search, const struct group_plan *plan, const struct tag_filter *filter, uint64_t cap, struct u64set *ids, bool *over)
+literal_ids(struct search *search, const struct group_plan *plan, const struct tag_filter *filter, uint64_t cap,
+    struct u64set *ids, bool *over)
 {
 	*over = false;
 	for (size_t i = 0; i < filter->pattern.or_values_count && !*over; i++) {
@@ -138,7 +140,8 @@ literal_ids(struct search *search, const struct group_plan *plan, const struct t
 }
 
 static int
-matching_ids(struct search *search, const struct group_plan *plan, const struct tag_filter *filter, uint64_t cap, struct u64set *ids, bool *over)
+matching_ids(struct search *search, const struct group_plan *plan, const struct tag_filter *filter, uint64_t cap,
+    struct u64set *ids, bool *over)
 {
 	*over = false;
 	if (filter->pattern.kind == PATTERN_LITERALS)
@@ -149,7 +152,8 @@ matching_ids(struct search *search, const struct group_plan *plan, const struct 
 
 /* Filters that need only the rows that match: set &= matching, or set -= matching. */
 static int
-apply_simple(struct search *search, const struct group_plan *plan, const struct tag_filter *filter, struct u64set *set, bool *over)
+apply_simple(struct search *search, const struct group_plan *plan, const struct tag_filter *filter, struct u64set *set,
+    bool *over)
 {
 	uint64_t cap = u64set_count(set) > NAMES_MAX ? UINT64_MAX : u64set_count(set) * IDS_PER_ID_LEFT;
 	struct u64set matching;
@@ -170,7 +174,8 @@ apply_simple(struct search *search, const struct group_plan *plan, const struct 
 /* Filters whose pattern matches a missing label (index format 12.4): positive ones drop "present and not matching",
  * negative ones keep just that. A key that is twice in a name counts as matching when one of its values does. */
 static int
-apply_matching_empty(struct search *search, const struct group_plan *plan, const struct tag_filter *filter, struct u64set *set)
+apply_matching_empty(
+    struct search *search, const struct group_plan *plan, const struct tag_filter *filter, struct u64set *set)
 {
 	struct u64set matching, others;
 	int rc;
@@ -244,7 +249,8 @@ apply_on_names(struct search *search, const struct group_plan *plan, size_t firs
 		TRY_GOTO(out, id_finder_find(&finder, id, &item, &found));
 		if (!found)
 			continue;
-		TRY_GOTO(out, row_parse_id_to_name(item, search->index->env.layout, search->index->root, &id_of_item, &name));
+		TRY_GOTO(out,
+		    row_parse_id_to_name(item, search->index->env.layout, search->index->root, &id_of_item, &name));
 		arena_reset(&arena);
 		TRY_GOTO(out, metric_name_to_labels(search->index->env.layout, name, &arena, &tenant, labels));
 		for (size_t i = first; i < plan->count && passes; i++)
@@ -269,15 +275,9 @@ filter_cost(const struct tag_filter *filter)
 	unsigned cost;
 
 	switch (filter->pattern.kind) {
-	case PATTERN_LITERALS:
-		cost = filter->pattern.or_values_count == 1 ? 0 : 1;
-		break;
-	case PATTERN_SHAPE:
-		cost = filter->pattern.prefix.len > 0 ? 2 : 3;
-		break;
-	default:
-		cost = filter->pattern.prefix.len > 0 ? 4 : 5;
-		break;
+	case PATTERN_LITERALS: cost = filter->pattern.or_values_count == 1 ? 0 : 1; break;
+	case PATTERN_SHAPE: cost = filter->pattern.prefix.len > 0 ? 2 : 3; break;
+	default: cost = filter->pattern.prefix.len > 0 ? 4 : 5; break;
 	}
 	if (filter->key.len == 0)
 		cost += 6; /* names are shared by more series than other labels */
@@ -297,7 +297,8 @@ can_be_first(const struct tag_filter *filter)
 static bool
 is_exact_name(const struct tag_filter *filter)
 {
-	return filter->key.len == 0 && can_be_first(filter) && filter->pattern.kind == PATTERN_LITERALS && filter->pattern.or_values_count == 1;
+	return filter->key.len == 0 && can_be_first(filter) && filter->pattern.kind == PATTERN_LITERALS &&
+	    filter->pattern.or_values_count == 1;
 }
 
 static void
@@ -339,7 +340,9 @@ first_set(struct search *search, struct group_plan *plan, struct u64set *set, si
 	if (plan->count == 0 || !can_be_first(plan->order[0]))
 		return scan_all(search, set);
 	/* Of several literal filters one with few ids is wanted; the order becomes: that one, then the rest. */
-	for (size_t i = 0; i < plan->count && can_be_first(plan->order[i]) && plan->order[i]->pattern.kind == PATTERN_LITERALS && over; i++) {
+	for (size_t i = 0; i < plan->count && can_be_first(plan->order[i]) &&
+	     plan->order[i]->pattern.kind == PATTERN_LITERALS && over;
+	     i++) {
 		const struct tag_filter *filter = plan->order[i];
 
 		if (i + 1 == plan->count && i == 0)
@@ -435,7 +438,9 @@ sort_tsids(struct tsid_list *list)
 		goto out;
 	}
 	for (size_t i = 0; i < n; i++)
-		items[i] = (struct sort_item){ .key = (uint64_t)list->items[i].job_id << 32 | list->items[i].instance_id, .index = (uint32_t)i };
+		items[i] =
+		    (struct sort_item){ .key = (uint64_t)list->items[i].job_id << 32 | list->items[i].instance_id,
+			    .index = (uint32_t)i };
 	sort_items(items, room, n);
 	for (size_t i = 0; i < n; i++)
 		items[i].key = list->items[items[i].index].metric_group_id;
@@ -480,7 +485,8 @@ resolve_tsids(struct search *search, const struct u64set *ids, struct tsid_list 
 				search->index->missing_tsids++;
 				continue;
 			}
-			TRY(row_parse_id_to_tsid(item, search->index->env.layout, search->index->root, &id, &out->items[out->count]));
+			TRY(row_parse_id_to_tsid(
+			    item, search->index->env.layout, search->index->root, &id, &out->items[out->count]));
 			out->count++;
 		}
 	}
@@ -488,7 +494,8 @@ resolve_tsids(struct search *search, const struct u64set *ids, struct tsid_list 
 }
 
 int
-index_search(struct index *index, struct tenant tenant, const struct match *match, int64_t min_ms, int64_t max_ms, size_t limit, struct tsid_list *out)
+index_search(struct index *index, struct tenant tenant, const struct match *match, int64_t min_ms, int64_t max_ms,
+    size_t limit, struct tsid_list *out)
 {
 	struct search search;
 	struct tsid_list list = { 0 };
@@ -499,7 +506,8 @@ index_search(struct index *index, struct tenant tenant, const struct match *matc
 	u64set_init(&ids, index->env.mem);
 	rc = search_ids(&search, match, &ids);
 	if (rc == 0 && limit != 0 && u64set_count(&ids) > limit)
-		rc = ERR(ERR_LIMIT, "%llu series match, more than the limit of %zu", (unsigned long long)u64set_count(&ids), limit);
+		rc = ERR(ERR_LIMIT, "%llu series match, more than the limit of %zu",
+		    (unsigned long long)u64set_count(&ids), limit);
 	if (rc == 0)
 		rc = resolve_tsids(&search, &ids, &list);
 	u64set_free(&ids);

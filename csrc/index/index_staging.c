@@ -98,10 +98,25 @@ slots_put(struct slot_table *table, uint64_t hash, size_t number)
 	table->used++;
 }
 
-/* Visits the numbers whose tag fits: for (SLOTS_EACH(table, hash, number)) if (it is the one) break or return. */
-#define SLOTS_EACH(table, hash, at, number)                                                                                                                                     \
-	for (size_t at = slot_tag(hash) & (table)->mask, number; (table)->slots != NULL && (table)->slots[at].number_plus_1 != 0; at = (at + 1) & (table)->mask)                     \
-		if ((table)->slots[at].tag == slot_tag(hash) && (number = (table)->slots[at].number_plus_1 - 1, true))
+/* The next number whose tag fits; *at starts as slot_tag(hash). */
+static inline bool
+slots_next(const struct slot_table *table, uint64_t hash, size_t *at, size_t *number)
+{
+	uint32_t tag = slot_tag(hash);
+
+	if (UNLIKELY(table->slots == NULL))
+		return false;
+	for (;;) {
+		struct slot slot = table->slots[(*at)++ & table->mask];
+
+		if (slot.number_plus_1 == 0)
+			return false;
+		if (slot.tag == tag) {
+			*number = slot.number_plus_1 - 1;
+			return true;
+		}
+	}
+}
 
 static void
 slots_reset(struct slot_table *table)
@@ -130,8 +145,9 @@ array_reserve(struct mem *mem, void **array, size_t count, size_t *room, size_t 
 	return 0;
 }
 
-#define RESERVE(staging, name, more) \
-	array_reserve((staging)->mem, (void **)&(staging)->name, (staging)->name##_count, &(staging)->name##_room, (more), sizeof(*(staging)->name))
+#define RESERVE(staging, name, more)                                                                               \
+	array_reserve((staging)->mem, (void **)&(staging)->name, (staging)->name##_count, &(staging)->name##_room, \
+	    (more), sizeof(*(staging)->name))
 
 /* -- Life ----------------------------------------------------------------------------------------------------------- */
 
@@ -198,7 +214,9 @@ staging_name_hash(struct bytes stored_name)
 struct staged_series *
 staging_find(struct staging *staging, struct bytes stored_name, uint64_t hash)
 {
-	SLOTS_EACH(&staging->series_slots, hash, at, number) {
+	size_t at = slot_tag(hash), number;
+
+	while (slots_next(&staging->series_slots, hash, &at, &number)) {
 		if (bytes_equal(staging->series[number].name, stored_name))
 			return &staging->series[number];
 	}
@@ -220,8 +238,9 @@ static int
 put_tenant(struct staging *staging, struct tenant tenant, uint32_t *out)
 {
 	uint64_t hash = hash_with(tenant.account, tenant.project);
+	size_t at = slot_tag(hash), number;
 
-	SLOTS_EACH(&staging->tenant_slots, hash, at, number) {
+	while (slots_next(&staging->tenant_slots, hash, &at, &number)) {
 		if (tenant_compare(staging->tenants[number], tenant) == 0) {
 			*out = (uint32_t)number;
 			return 0;
@@ -240,9 +259,10 @@ static int
 put_group(struct staging *staging, struct tenant tenant, struct bytes prefix, uint32_t *out)
 {
 	uint64_t hash = hash_xxh3(prefix.data, prefix.len);
+	size_t at = slot_tag(hash), number;
 	uint32_t tenant_index;
 
-	SLOTS_EACH(&staging->group_slots, hash, at, number) {
+	while (slots_next(&staging->group_slots, hash, &at, &number)) {
 		if (bytes_equal(staging->groups[number].prefix, prefix)) {
 			*out = (uint32_t)number;
 			return 0;
@@ -252,7 +272,8 @@ put_group(struct staging *staging, struct tenant tenant, struct bytes prefix, ui
 	TRY(slots_reserve(staging->mem, &staging->group_slots));
 	TRY(RESERVE(staging, groups, 1));
 	*out = (uint32_t)staging->groups_count;
-	staging->groups[staging->groups_count] = (struct staged_group){ .prefix = prefix, .tenant = tenant, .tenant_index = tenant_index };
+	staging->groups[staging->groups_count] =
+	    (struct staged_group){ .prefix = prefix, .tenant = tenant, .tenant_index = tenant_index };
 	slots_put(&staging->group_slots, hash, staging->groups_count++);
 	return 0;
 }
@@ -261,8 +282,9 @@ static int
 put_key(struct staging *staging, uint32_t tenant_index, struct bytes key, uint32_t *out)
 {
 	uint64_t hash = hash_with(hash_xxh3(key.data, key.len), tenant_index);
+	size_t at = slot_tag(hash), number;
 
-	SLOTS_EACH(&staging->key_slots, hash, at, number) {
+	while (slots_next(&staging->key_slots, hash, &at, &number)) {
 		struct staged_key *staged = &staging->keys[number];
 
 		if (staged->tenant_index == tenant_index && bytes_equal(staged->bytes, key)) {
@@ -284,9 +306,10 @@ static int
 put_pair(struct staging *staging, uint32_t tenant_index, const struct name_tag *tag, uint64_t pair_hash, uint32_t *out)
 {
 	uint64_t hash = hash_with(pair_hash, tenant_index);
+	size_t at = slot_tag(hash), number;
 	uint32_t key;
 
-	SLOTS_EACH(&staging->pair_slots, hash, at, number) {
+	while (slots_next(&staging->pair_slots, hash, &at, &number)) {
 		struct staged_pair *pair = &staging->pairs[number];
 
 		if (staging->keys[pair->key].tenant_index == tenant_index && bytes_equal(pair->bytes, tag->pair)) {
@@ -309,9 +332,10 @@ put_combo(struct staging *staging, uint32_t group, const struct name_tag *tag, u
 {
 	uint64_t pair_hash = hash_xxh3(tag->pair.data, tag->pair.len);
 	uint64_t hash = hash_with(pair_hash, (uint64_t)group << 32);
+	size_t at = slot_tag(hash), number;
 	uint32_t pair;
 
-	SLOTS_EACH(&staging->combo_slots, hash, at, number) {
+	while (slots_next(&staging->combo_slots, hash, &at, &number)) {
 		struct staged_combo *combo = &staging->combos[number];
 
 		if (combo->group == group && bytes_equal(staging->pairs[combo->pair].bytes, tag->pair)) {
@@ -329,8 +353,8 @@ put_combo(struct staging *staging, uint32_t group, const struct name_tag *tag, u
 }
 
 int
-staging_put(struct staging *staging, const struct name_parts *parts, struct bytes stored_name, uint64_t hash, const struct tsid *tsid,
-	bool global, struct staged_series **out)
+staging_put(struct staging *staging, const struct name_parts *parts, struct bytes stored_name, uint64_t hash,
+    const struct tsid *tsid, bool global, struct staged_series **out)
 {
 	uint8_t *copy;
 	struct staged_series series = { .tsid = *tsid, .global = global };
@@ -348,10 +372,12 @@ staging_put(struct staging *staging, const struct name_parts *parts, struct byte
 	for (size_t i = 0; i < parts->tags_count; i++) {
 		struct name_tag tag = parts->tags[i];
 
-		tag.pair.data = copy + (tag.pair.data - stored_name.data); /* pairs live in the arena, not in the caller's name */
+		tag.pair.data =
+		    copy + (tag.pair.data - stored_name.data); /* pairs live in the arena, not in the caller's name */
 		TRY(put_combo(staging, series.group, &tag, &staging->tags[series.tags_start + i]));
 		for (size_t j = 0; j < i; j++)
-			staging->repeated_tags |= staging->tags[series.tags_start + j] == staging->tags[series.tags_start + i];
+			staging->repeated_tags |=
+			    staging->tags[series.tags_start + j] == staging->tags[series.tags_start + i];
 	}
 	staging->tags_count += parts->tags_count;
 	staging->series[staging->series_count] = series;
@@ -370,5 +396,6 @@ void
 staging_add_day(struct staging *staging, const struct staged_series *series, uint64_t date)
 {
 	assert(staging->days_count < staging->days_room);
-	staging->days[staging->days_count++] = (struct staged_day){ .date = date, .series = (uint32_t)(series - staging->series) };
+	staging->days[staging->days_count++] =
+	    (struct staged_day){ .date = date, .series = (uint32_t)(series - staging->series) };
 }

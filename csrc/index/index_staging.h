@@ -47,7 +47,7 @@ struct staged_series {
 };
 
 struct staged_group {
-	struct bytes prefix;  /* tenant and estr(group) */
+	struct bytes prefix; /* tenant and estr(group) */
 	struct tenant tenant;
 	uint32_t tenant_index;
 };
@@ -76,7 +76,7 @@ struct slot_table {
 	struct slot {
 		uint32_t tag;
 		uint32_t number_plus_1;
-	} *slots;
+	} * slots;
 	size_t mask, used;
 };
 
@@ -95,7 +95,8 @@ struct staging {
 	struct staged_day *days;
 	size_t series_count, series_room, groups_count, groups_room, pairs_count, pairs_room, combos_count, combos_room;
 	size_t keys_count, keys_room, tenants_count, tenants_room, tags_count, tags_room, days_count, days_room;
-	bool odd_keys;      /* a label name starts with FE or FF (or is empty): its rows may fall between those of artificial keys */
+	bool
+	    odd_keys; /* a label name starts with FE or FF (or is empty): its rows may fall between those of artificial keys */
 	bool repeated_tags; /* a name has one pair twice: its id would stand twice in a row */
 	/* The output of a seal, kept for the next one. */
 	struct arena scratch;
@@ -109,17 +110,25 @@ void staging_init(struct staging *staging, struct mem *mem, enum layout layout);
 void staging_free(struct staging *staging);
 /* Forgets everything staged, keeps the tables' room. */
 void staging_reset(struct staging *staging);
-static inline bool staging_is_empty(const struct staging *staging) { return staging->days_count == 0 && staging->series_count == 0; }
+static inline bool
+staging_is_empty(const struct staging *staging)
+{
+	return staging->days_count == 0 && staging->series_count == 0;
+}
 /* Bytes of names and tables: the measure for sealing early when names are long. */
-static inline size_t staging_name_bytes(const struct staging *staging) { return staging->arena.used_bytes; }
+static inline size_t
+staging_name_bytes(const struct staging *staging)
+{
+	return staging->arena.used_bytes;
+}
 
 /* The hash that the two calls below want. */
 uint64_t staging_name_hash(struct bytes stored_name);
 /* NULL when the name is not staged. Valid until the next staging_put. */
 struct staged_series *staging_find(struct staging *staging, struct bytes stored_name, uint64_t hash);
 /* Stages a name that staging_find does not know. */
-NODISCARD int staging_put(struct staging *staging, const struct name_parts *parts, struct bytes stored_name, uint64_t hash,
-	const struct tsid *tsid, bool global, struct staged_series **out);
+NODISCARD int staging_put(struct staging *staging, const struct name_parts *parts, struct bytes stored_name,
+    uint64_t hash, const struct tsid *tsid, bool global, struct staged_series **out);
 /* Makes room, so that staging_add_day cannot fail. */
 NODISCARD int staging_reserve_day(struct staging *staging);
 void staging_add_day(struct staging *staging, const struct staged_series *series, uint64_t date);

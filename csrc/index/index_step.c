@@ -75,6 +75,12 @@ index_step(struct index *index, const struct budget *budget, bool *did)
 
 		if (generation != NULL)
 			rc = item_table_step(generation->table, budget, did);
+		/* What is registered from now on could not be kept. */
+		if (rc != 0 && generation_is_read_only(generation)) {
+			lock_take(&index->lock);
+			index->failed = true;
+			lock_release(&index->lock);
+		}
 	}
 	release_pair(&pair);
 	return rc;

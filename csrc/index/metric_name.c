@@ -109,7 +109,7 @@ cut(struct bytes bytes, size_t bytes_max, uint32_t *cuts)
 /* Rules 1 to 4 of index format 8.3: fills tags and group. */
 static size_t
 collect_tags(const struct labels *labels, const struct metric_name_limits *limits, struct metric_name_cuts *cuts,
-	struct bytes *group, struct sorted_tag *tags)
+    struct bytes *group, struct sorted_tag *tags)
 {
 	size_t kept = 0, n = 0;
 
@@ -155,8 +155,8 @@ drop_repeated_tags(struct sorted_tag *tags, size_t n)
 }
 
 int
-metric_name_from_labels(enum layout layout, struct tenant tenant, const struct labels *labels, const struct metric_name_limits *limits,
-	struct buf *out, struct metric_name_cuts *cuts)
+metric_name_from_labels(enum layout layout, struct tenant tenant, const struct labels *labels,
+    const struct metric_name_limits *limits, struct buf *out, struct metric_name_cuts *cuts)
 {
 	struct sorted_tag tags[LABELS_MAX];
 	struct bytes group;
@@ -182,8 +182,8 @@ metric_name_from_labels(enum layout layout, struct tenant tenant, const struct l
 		p = estr_put(p, tags[i].value);
 	}
 	if ((size_t)(p - out->data) - start > METRIC_NAME_BYTES_MAX)
-		return ERR(ERR_METRIC, "the name and labels of a series take %zu bytes, more than %d", (size_t)(p - out->data) - start,
-			METRIC_NAME_BYTES_MAX);
+		return ERR(ERR_METRIC, "the name and labels of a series take %zu bytes, more than %d",
+		    (size_t)(p - out->data) - start, METRIC_NAME_BYTES_MAX);
 	out->len = (size_t)(p - out->data);
 	return 0;
 }
@@ -217,7 +217,8 @@ decode_estr(const uint8_t **p, const uint8_t *end, struct arena *arena, struct b
 }
 
 int
-metric_name_to_labels(enum layout layout, struct bytes stored, struct arena *arena, struct tenant *tenant, struct labels *out)
+metric_name_to_labels(
+    enum layout layout, struct bytes stored, struct arena *arena, struct tenant *tenant, struct labels *out)
 {
 	const uint8_t *p = stored.data;
 	const uint8_t *end = p + stored.len;

@@ -19,7 +19,7 @@
 enum { METRIC_NAME_BYTES_MAX = 65536 - 34 };
 
 struct metric_name_limits {
-	size_t labels_max;      /* LABELS_KEPT_DEFAULT */
+	size_t labels_max; /* LABELS_KEPT_DEFAULT */
 	size_t name_bytes_max;
 	size_t value_bytes_max;
 };
@@ -32,9 +32,10 @@ struct metric_name_cuts {
 };
 
 /* Applies index format 8.3 (empty values dropped, limits, __name__ and "" are the group, canonical order, last of equal keys wins) and appends the stored name to out. */
-NODISCARD int metric_name_from_labels(enum layout layout, struct tenant tenant, const struct labels *labels, const struct metric_name_limits *limits,
-	struct buf *out, struct metric_name_cuts *cuts);
+NODISCARD int metric_name_from_labels(enum layout layout, struct tenant tenant, const struct labels *labels,
+    const struct metric_name_limits *limits, struct buf *out, struct metric_name_cuts *cuts);
 /* Labels of a stored name, "__name__" first (left out when empty), then in stored order; views into the arena. */
-NODISCARD int metric_name_to_labels(enum layout layout, struct bytes stored, struct arena *arena, struct tenant *tenant, struct labels *out);
+NODISCARD int metric_name_to_labels(
+    enum layout layout, struct bytes stored, struct arena *arena, struct tenant *tenant, struct labels *out);
 
 #endif

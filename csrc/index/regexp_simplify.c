@@ -19,7 +19,11 @@ enum { GROUP_DEPTH_MAX = 32, SHAPE_TOKENS_MAX = 4 };
 static size_t
 character_bytes(const uint8_t *p, const uint8_t *end)
 {
-	size_t n = *p < 0x80 ? 1 : *p >= 0xC2 && *p <= 0xDF ? 2 : *p >= 0xE0 && *p <= 0xEF ? 3 : *p >= 0xF0 && *p <= 0xF4 ? 4 : 0;
+	size_t n = *p < 0x80           ? 1
+	    : *p >= 0xC2 && *p <= 0xDF ? 2
+	    : *p >= 0xE0 && *p <= 0xEF ? 3
+	    : *p >= 0xF0 && *p <= 0xF4 ? 4
+				       : 0;
 
 	if (n == 0 || (size_t)(end - p) < n)
 		return 0;
@@ -165,13 +169,15 @@ read_shape(struct shape_reader *reader, unsigned depth)
 				return false;
 			continue;
 		}
-		if ((c == '^' && depth == 0 && reader->count == 0) || (c == '$' && depth == 0 && reader->p + 1 == reader->end)) {
+		if ((c == '^' && depth == 0 && reader->count == 0) ||
+		    (c == '$' && depth == 0 && reader->p + 1 == reader->end)) {
 			reader->p++;
 			if (is_quantifier(reader->p, reader->end))
 				return false;
 			continue;
 		}
-		if (!read_literal(&reader->p, reader->end, text, &n) || is_quantifier(reader->p, reader->end) || !add_shape_literal(reader, text, n))
+		if (!read_literal(&reader->p, reader->end, text, &n) || is_quantifier(reader->p, reader->end) ||
+		    !add_shape_literal(reader, text, n))
 			return false;
 	}
 	return depth > 0 || reader->p == reader->end;
@@ -264,7 +270,9 @@ set_of_text(struct set_reader *reader, const uint8_t *text, size_t n, bool exact
 static struct string_set
 set_union(struct set_reader *reader, struct string_set a, struct string_set b)
 {
-	struct string_set set = { .items = new_strings(reader, a.count + b.count), .count = a.count + b.count, .exact = a.exact && b.exact };
+	struct string_set set = {
+		.items = new_strings(reader, a.count + b.count), .count = a.count + b.count, .exact = a.exact && b.exact
+	};
 
 	if (set.items == NULL)
 		return (struct string_set){ .count = 0 };
@@ -382,13 +390,9 @@ read_atom(struct set_reader *reader, unsigned depth)
 	size_t n;
 
 	switch (*reader->p) {
-	case '(':
-		return read_group(reader, depth);
-	case '[':
-		return read_class(reader);
-	case '.':
-		reader->p++;
-		return set_unknown(reader);
+	case '(': return read_group(reader, depth);
+	case '[': return read_class(reader);
+	case '.': reader->p++; return set_unknown(reader);
 	default:
 		if (*reader->p == '\\' && reader->end - reader->p >= 2 && memchr("dDwWsS", reader->p[1], 6) != NULL) {
 			reader->p += 2;

@@ -18,14 +18,16 @@ struct parser {
 static int
 syntax_error(const struct parser *parser, const char *what)
 {
-	return ERR(ERR_MATCH, "%s at position %zu of selector '%.*s'", what, (size_t)(parser->p - parser->text.data) + 1,
-		(int)(parser->text.len > 200 ? 200 : parser->text.len), (const char *)parser->text.data);
+	return ERR(ERR_MATCH, "%s at position %zu of selector '%.*s'", what,
+	    (size_t)(parser->p - parser->text.data) + 1, (int)(parser->text.len > 200 ? 200 : parser->text.len),
+	    (const char *)parser->text.data);
 }
 
 static void
 skip_space(struct parser *parser)
 {
-	while (parser->p < parser->end && (*parser->p == ' ' || *parser->p == '\t' || *parser->p == '\n' || *parser->p == '\r'))
+	while (parser->p < parser->end &&
+	    (*parser->p == ' ' || *parser->p == '\t' || *parser->p == '\n' || *parser->p == '\r'))
 		parser->p++;
 }
 
@@ -172,7 +174,8 @@ static bool
 is_name_byte(uint8_t c)
 {
 	/* Dots and bytes of UTF-8 are taken as they stand: names from Graphite and others have them. */
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == ':' || c == '.' || c >= 0x80;
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == ':' ||
+	    c == '.' || c >= 0x80;
 }
 
 static bool
@@ -230,7 +233,8 @@ read_item(struct parser *parser, struct selector *out)
 		return syntax_error(parser, "expected a label name");
 	skip_space(parser);
 	if (quoted && parser->p < parser->end && (*parser->p == ',' || *parser->p == '}'))
-		return add_label(parser, out, (struct selector_label){ .name = bytes_of("", 0), .value = label.name, .op = MATCH_EQUAL });
+		return add_label(parser, out,
+		    (struct selector_label){ .name = bytes_of("", 0), .value = label.name, .op = MATCH_EQUAL });
 	TRY(read_operator(parser, &label.op));
 	skip_space(parser);
 	if (!is_quote(parser))
@@ -266,7 +270,8 @@ selector_parse(struct bytes text, struct arena *arena, struct selector *out)
 	skip_space(&parser);
 	if (read_identifier(&parser, &name)) {
 		something = true;
-		TRY(add_label(&parser, out, (struct selector_label){ .name = bytes_of("", 0), .value = name, .op = MATCH_EQUAL }));
+		TRY(add_label(&parser, out,
+		    (struct selector_label){ .name = bytes_of("", 0), .value = name, .op = MATCH_EQUAL }));
 		skip_space(&parser);
 	}
 	if (accept(&parser, '{')) {

@@ -21,9 +21,9 @@ enum match_operator { MATCH_EQUAL, MATCH_NOT_EQUAL, MATCH_REGEX, MATCH_NOT_REGEX
 enum { MATCH_GROUPS_MAX = 1024, MATCH_FILTERS_MAX = 256 };
 
 struct tag_filter {
-	struct bytes key;           /* "" is the metric name */
-	struct bytes text;          /* value or regexp as given */
-	enum match_operator op;     /* as given */
+	struct bytes key;       /* "" is the metric name */
+	struct bytes text;      /* value or regexp as given */
+	enum match_operator op; /* as given */
 	bool negative;
 	bool matches_empty;         /* the positive pattern matches a missing label */
 	struct tag_pattern pattern; /* the positive pattern */

@@ -66,7 +66,8 @@ tag_pattern_compile(struct mem *mem, struct arena *arena, struct bytes text, str
 		*out = simplified.shape;
 		return 0;
 	}
-	*out = (struct tag_pattern){ .kind = PATTERN_REGEX, .prefix = common_prefix_of(simplified.strings, simplified.strings_count) };
+	*out = (struct tag_pattern){ .kind = PATTERN_REGEX,
+		.prefix = common_prefix_of(simplified.strings, simplified.strings_count) };
 	if (simplified.is_exact) {
 		set_literals(out, simplified.strings, simplified.strings_count);
 		return 0;
@@ -112,7 +113,8 @@ shape_matches(const struct tag_pattern *pattern, struct bytes rest)
 		return false;
 	if (!pattern->has_tail)
 		return memcmp(rest.data + rest.len - middle.len, middle.data, middle.len) == 0;
-	return memmem(rest.data + pattern->gap_min, rest.len - pattern->gap_min - pattern->tail_min, middle.data, middle.len) != NULL;
+	return memmem(rest.data + pattern->gap_min, rest.len - pattern->gap_min - pattern->tail_min, middle.data,
+		   middle.len) != NULL;
 }
 
 bool
@@ -120,9 +122,11 @@ tag_pattern_matches(const struct tag_pattern *pattern, struct bytes value)
 {
 	if (pattern->kind == PATTERN_LITERALS)
 		return is_literal_of(pattern, value);
-	if (value.len < pattern->prefix.len || (pattern->prefix.len > 0 && memcmp(value.data, pattern->prefix.data, pattern->prefix.len) != 0))
+	if (value.len < pattern->prefix.len ||
+	    (pattern->prefix.len > 0 && memcmp(value.data, pattern->prefix.data, pattern->prefix.len) != 0))
 		return false;
 	if (pattern->kind == PATTERN_SHAPE)
-		return shape_matches(pattern, bytes_of(value.data + pattern->prefix.len, value.len - pattern->prefix.len));
+		return shape_matches(
+		    pattern, bytes_of(value.data + pattern->prefix.len, value.len - pattern->prefix.len));
 	return regex_match(pattern->regex, value);
 }

@@ -23,13 +23,13 @@ enum tag_pattern_kind { PATTERN_LITERALS, PATTERN_SHAPE, PATTERN_REGEX };
 
 struct tag_pattern {
 	enum tag_pattern_kind kind;
-	struct bytes prefix;          /* every match starts with it */
-	struct bytes *or_values;      /* literals: complete values, sorted, distinct */
+	struct bytes prefix;     /* every match starts with it */
+	struct bytes *or_values; /* literals: complete values, sorted, distinct */
 	size_t or_values_count;
-	struct bytes middle;          /* shape: the literal behind the first D */
-	size_t gap_min, tail_min;     /* shape: fewest bytes of the first and of the second D */
+	struct bytes middle;      /* shape: the literal behind the first D */
+	size_t gap_min, tail_min; /* shape: fewest bytes of the first and of the second D */
 	bool has_middle, has_tail;
-	struct regex *regex;          /* regexp */
+	struct regex *regex; /* regexp */
 };
 
 /* The value itself as the only match. Values and lists live in the arena. */
@@ -40,9 +40,9 @@ bool tag_pattern_matches(const struct tag_pattern *pattern, struct bytes value);
 
 /* What regexp_simplify found (regexp_simplify.c). */
 struct simplified {
-	bool is_shape;           /* then shape below holds all */
-	bool is_exact;           /* the language is exactly `strings` */
-	struct bytes *strings;   /* every match starts with one of them; unsorted, may repeat; at least one */
+	bool is_shape;         /* then shape below holds all */
+	bool is_exact;         /* the language is exactly `strings` */
+	struct bytes *strings; /* every match starts with one of them; unsorted, may repeat; at least one */
 	size_t strings_count;
 	struct tag_pattern shape;
 };

@@ -19,21 +19,24 @@ struct tt_index {
 	struct io *io;
 	struct index *index;
 	enum layout layout;
-	struct buf out; /* the last answer */
+	struct buf out;      /* the last answer */
 	uint64_t longest_ns; /* of the registrations of tt_index_bench: one of them seals */
 };
 
-struct tt_index *tt_index_open(const char *root, int layout, bool read_only, double now_ms, double retention_ms, uint32_t staging_max);
+struct tt_index *
+tt_index_open(const char *root, int layout, bool read_only, double now_ms, double retention_ms, uint32_t staging_max);
 int tt_index_close(struct tt_index *test, double *live_blocks, double *open_files);
-int tt_index_register(struct tt_index *test, uint32_t account, uint32_t project, const char *labels, size_t n, double date, uint64_t *id, bool *created);
-int tt_index_find(struct tt_index *test, uint32_t account, uint32_t project, const char *labels, size_t n, uint64_t *id, bool *found);
+int tt_index_register(struct tt_index *test, uint32_t account, uint32_t project, const char *labels, size_t n,
+    double date, uint64_t *id, bool *created);
+int tt_index_find(
+    struct tt_index *test, uint32_t account, uint32_t project, const char *labels, size_t n, uint64_t *id, bool *found);
 int tt_index_register_date(struct tt_index *test, uint32_t account, uint32_t project, uint64_t id, double date);
-int tt_index_search(struct tt_index *test, uint32_t account, uint32_t project, const char *const *selectors, size_t n, double min_ms, double max_ms,
-	double limit);
-int tt_index_label_names(struct tt_index *test, uint32_t account, uint32_t project, const char *const *selectors, size_t n, double min_ms,
-	double max_ms, double limit);
-int tt_index_label_values(struct tt_index *test, uint32_t account, uint32_t project, const char *label, size_t label_bytes,
-	const char *const *selectors, size_t n, double min_ms, double max_ms, double limit);
+int tt_index_search(struct tt_index *test, uint32_t account, uint32_t project, const char *const *selectors, size_t n,
+    double min_ms, double max_ms, double limit);
+int tt_index_label_names(struct tt_index *test, uint32_t account, uint32_t project, const char *const *selectors,
+    size_t n, double min_ms, double max_ms, double limit);
+int tt_index_label_values(struct tt_index *test, uint32_t account, uint32_t project, const char *label,
+    size_t label_bytes, const char *const *selectors, size_t n, double min_ms, double max_ms, double limit);
 int tt_index_delete(struct tt_index *test, const uint64_t *ids, size_t n);
 int tt_index_work(struct tt_index *test);
 int tt_index_flush(struct tt_index *test);
@@ -41,10 +44,12 @@ int tt_index_force_merge(struct tt_index *test);
 int tt_index_items(struct tt_index *test, int which);
 double tt_index_stat(struct tt_index *test, const char *name);
 void tt_index_set_clock(struct tt_index *test, double now_ms);
-int tt_index_canonical(const char *labels, size_t n, int layout, uint32_t account, uint32_t project, struct tt_index *test, uint32_t *cuts);
+int tt_index_canonical(const char *labels, size_t n, int layout, uint32_t account, uint32_t project,
+    struct tt_index *test, uint32_t *cuts);
 int tt_index_decode(struct tt_index *test, const char *name, size_t n);
 int tt_match_check(const char *selector, size_t n);
-int tt_pattern(struct tt_index *test, const char *text, size_t n, const char *value, size_t value_bytes, bool *matches, int *kind);
+int tt_pattern(
+    struct tt_index *test, const char *text, size_t n, const char *value, size_t value_bytes, bool *matches, int *kind);
 const char *tt_index_out(struct tt_index *test, size_t *n);
 int tt_index_snapshot(struct tt_index *test, const char *directory);
 int tt_index_detect(const char *root, int *layout, bool *known);
@@ -65,8 +70,16 @@ tt_index_open(const char *root, int layout, bool read_only, double now_ms, doubl
 	if (io_posix_create(&test->mem, &test->io) != 0)
 		return NULL;
 	env = (struct index_env){
-		.io = test->io, .mem = &test->mem, .clock = &test->clock, .log = &test->log, .layout = (enum layout)layout, .root = root,
-		.retention_ms = (int64_t)retention_ms, .visible_ms = 1000, .durable_ms = 5000, .staging_series_max = staging_max,
+		.io = test->io,
+		.mem = &test->mem,
+		.clock = &test->clock,
+		.log = &test->log,
+		.layout = (enum layout)layout,
+		.root = root,
+		.retention_ms = (int64_t)retention_ms,
+		.visible_ms = 1000,
+		.durable_ms = 5000,
+		.staging_series_max = staging_max,
 		.read_only = read_only,
 	};
 	if (index_open(&env, &test->index) == 0)
@@ -128,7 +141,8 @@ read_labels(const char *text, size_t n, struct labels *out)
 static int
 stored_name(struct tt_index *test, struct tenant tenant, const char *text, size_t n, struct buf *out)
 {
-	static const struct metric_name_limits limits = { LABELS_KEPT_DEFAULT, LABEL_NAME_BYTES_MAX, LABEL_VALUE_BYTES_MAX };
+	static const struct metric_name_limits limits = { LABELS_KEPT_DEFAULT, LABEL_NAME_BYTES_MAX,
+		LABEL_VALUE_BYTES_MAX };
 	static struct labels labels;
 	struct metric_name_cuts cuts = { 0 };
 
@@ -137,16 +151,19 @@ stored_name(struct tt_index *test, struct tenant tenant, const char *text, size_
 }
 
 int
-tt_index_canonical(const char *labels, size_t n, int layout, uint32_t account, uint32_t project, struct tt_index *test, uint32_t *cuts)
+tt_index_canonical(
+    const char *labels, size_t n, int layout, uint32_t account, uint32_t project, struct tt_index *test, uint32_t *cuts)
 {
-	static const struct metric_name_limits limits = { LABELS_KEPT_DEFAULT, LABEL_NAME_BYTES_MAX, LABEL_VALUE_BYTES_MAX };
+	static const struct metric_name_limits limits = { LABELS_KEPT_DEFAULT, LABEL_NAME_BYTES_MAX,
+		LABEL_VALUE_BYTES_MAX };
 	static struct labels parsed;
 	struct metric_name_cuts made = { 0 };
 	int rc;
 
 	buf_reset(&test->out);
 	read_labels(labels, n, &parsed);
-	rc = metric_name_from_labels((enum layout)layout, (struct tenant){ account, project }, &parsed, &limits, &test->out, &made);
+	rc = metric_name_from_labels(
+	    (enum layout)layout, (struct tenant){ account, project }, &parsed, &limits, &test->out, &made);
 	cuts[0] = made.labels_dropped;
 	cuts[1] = made.names_cut;
 	cuts[2] = made.values_cut;
@@ -154,7 +171,8 @@ tt_index_canonical(const char *labels, size_t n, int layout, uint32_t account, u
 }
 
 int
-tt_index_register(struct tt_index *test, uint32_t account, uint32_t project, const char *labels, size_t n, double date, uint64_t *id, bool *created)
+tt_index_register(struct tt_index *test, uint32_t account, uint32_t project, const char *labels, size_t n, double date,
+    uint64_t *id, bool *created)
 {
 	struct buf name;
 	struct tsid tsid = { 0 };
@@ -170,7 +188,8 @@ tt_index_register(struct tt_index *test, uint32_t account, uint32_t project, con
 }
 
 int
-tt_index_find(struct tt_index *test, uint32_t account, uint32_t project, const char *labels, size_t n, uint64_t *id, bool *found)
+tt_index_find(
+    struct tt_index *test, uint32_t account, uint32_t project, const char *labels, size_t n, uint64_t *id, bool *found)
 {
 	struct buf name;
 	struct tsid tsid = { 0 };
@@ -270,8 +289,8 @@ visit_name(void *context, uint64_t metric_id, struct bytes name)
 
 /* Out: for each series its id (u64), the number of labels (u32), names and values. */
 int
-tt_index_search(struct tt_index *test, uint32_t account, uint32_t project, const char *const *selectors, size_t n, double min_ms, double max_ms,
-	double limit)
+tt_index_search(struct tt_index *test, uint32_t account, uint32_t project, const char *const *selectors, size_t n,
+    double min_ms, double max_ms, double limit)
 {
 	struct tsid_list list = { 0 };
 	struct tenant tenant = { account, project };
@@ -310,8 +329,8 @@ put_list(struct tt_index *test, struct bytes_list *list)
 }
 
 int
-tt_index_label_names(struct tt_index *test, uint32_t account, uint32_t project, const char *const *selectors, size_t n, double min_ms,
-	double max_ms, double limit)
+tt_index_label_names(struct tt_index *test, uint32_t account, uint32_t project, const char *const *selectors, size_t n,
+    double min_ms, double max_ms, double limit)
 {
 	struct bytes_list list;
 	struct match *match;
@@ -319,14 +338,15 @@ tt_index_label_names(struct tt_index *test, uint32_t account, uint32_t project, 
 
 	buf_reset(&test->out);
 	TRY(parse_match(test, selectors, n, &match));
-	rc = index_label_names(test->index, (struct tenant){ account, project }, match, (int64_t)min_ms, (int64_t)max_ms, (size_t)limit, &list);
+	rc = index_label_names(test->index, (struct tenant){ account, project }, match, (int64_t)min_ms,
+	    (int64_t)max_ms, (size_t)limit, &list);
 	match_delete(match);
 	return rc != 0 ? rc : put_list(test, &list);
 }
 
 int
 tt_index_label_values(struct tt_index *test, uint32_t account, uint32_t project, const char *label, size_t label_bytes,
-	const char *const *selectors, size_t n, double min_ms, double max_ms, double limit)
+    const char *const *selectors, size_t n, double min_ms, double max_ms, double limit)
 {
 	struct bytes_list list;
 	struct match *match;
@@ -334,8 +354,8 @@ tt_index_label_values(struct tt_index *test, uint32_t account, uint32_t project,
 
 	buf_reset(&test->out);
 	TRY(parse_match(test, selectors, n, &match));
-	rc = index_label_values(test->index, (struct tenant){ account, project }, bytes_of(label, label_bytes), match, (int64_t)min_ms,
-		(int64_t)max_ms, (size_t)limit, &list);
+	rc = index_label_values(test->index, (struct tenant){ account, project }, bytes_of(label, label_bytes), match,
+	    (int64_t)min_ms, (int64_t)max_ms, (size_t)limit, &list);
 	match_delete(match);
 	return rc != 0 ? rc : put_list(test, &list);
 }
@@ -357,7 +377,8 @@ tt_match_check(const char *selector, size_t n)
 
 /* Out: prefix, then the literals. */
 int
-tt_pattern(struct tt_index *test, const char *text, size_t n, const char *value, size_t value_bytes, bool *matches, int *kind)
+tt_pattern(
+    struct tt_index *test, const char *text, size_t n, const char *value, size_t value_bytes, bool *matches, int *kind)
 {
 	struct tag_pattern pattern;
 	struct arena arena;
@@ -403,8 +424,9 @@ tt_index_flush(struct tt_index *test)
 	index_flush_request(test->index);
 	TRY(tt_index_work(test));
 	if (index_durable_seq(test->index) != index_last_seq(test->index))
-		return ERR_BUG("after a flush %llu of %llu registrations are durable", (unsigned long long)index_durable_seq(test->index),
-			(unsigned long long)index_last_seq(test->index));
+		return ERR_BUG("after a flush %llu of %llu registrations are durable",
+		    (unsigned long long)index_durable_seq(test->index),
+		    (unsigned long long)index_last_seq(test->index));
 	return 0;
 }
 
@@ -535,7 +557,8 @@ tt_index_bench(struct tt_index *test, uint32_t from, uint32_t n, double date, in
 		char values[5][32];
 		struct labels *labels = malloc(sizeof(*labels));
 		static const char *const keys[5] = { "instance", "job", "region", "rack", "service" };
-		static const struct metric_name_limits limits = { LABELS_KEPT_DEFAULT, LABEL_NAME_BYTES_MAX, LABEL_VALUE_BYTES_MAX };
+		static const struct metric_name_limits limits = { LABELS_KEPT_DEFAULT, LABEL_NAME_BYTES_MAX,
+			LABEL_VALUE_BYTES_MAX };
 		struct metric_name_cuts cuts = { 0 };
 		struct tsid tsid;
 		bool created;

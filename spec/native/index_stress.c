@@ -31,21 +31,24 @@ struct stress {
 	_Atomic unsigned turn;
 };
 
-int tt_index_stress(const char *root, int layout, uint32_t rounds, bool changing, double *violations, double *searches, double *live);
+int tt_index_stress(
+    const char *root, int layout, uint32_t rounds, bool changing, double *violations, double *searches, double *live);
 
 static void
 fail(struct stress *stress, int rc)
 {
 	int none = 0;
 
-	if (rc != 0 && __atomic_compare_exchange_n((int *)&stress->rc, &none, rc, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+	if (rc != 0 &&
+	    __atomic_compare_exchange_n((int *)&stress->rc, &none, rc, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 		fprintf(stderr, "stress: %s (%s)\n", err_message(), err_place());
 }
 
 static struct bytes
 make_name(uint32_t number, uint8_t *room)
 {
-	int n = snprintf((char *)room, 100, "metric_%u%cjob%cjob_%u%cn%c%u%c", number % 5, 1, 1, number % 11, 1, 1, number, 1);
+	int n = snprintf(
+	    (char *)room, 100, "metric_%u%cjob%cjob_%u%cn%c%u%c", number % 5, 1, 1, number % 11, 1, 1, number, 1);
 
 	return bytes_of(room, (size_t)n);
 }
@@ -68,7 +71,8 @@ write_names(void *arg)
 		random = random * 1664525 + 1013904223;
 		number = (random >> 8) % NAMES;
 		before = stress->ids[number];
-		rc = index_register(stress->index, make_name(number, room), stress->first_date + i % 3, &tsid, &created);
+		rc =
+		    index_register(stress->index, make_name(number, room), stress->first_date + i % 3, &tsid, &created);
 		fail(stress, rc);
 		if (rc != 0)
 			break;
@@ -97,12 +101,17 @@ search_names(void *arg)
 		fail(stress, match_parse(&stress->mem, &selector, 1, &match));
 		if (stress->rc != 0)
 			break;
-		fail(stress, index_search(stress->index, (struct tenant){ 0, 0 }, match, from_ms, from_ms + 1, 0, &list));
+		fail(stress,
+		    index_search(stress->index, (struct tenant){ 0, 0 }, match, from_ms, from_ms + 1, 0, &list));
 		buf_init(&name, &stress->mem);
 		if (list.count > 0)
-			fail(stress, index_name(stress->index, (struct tenant){ 0, 0 }, list.items[list.count / 2].metric_id, &name, &found));
+			fail(stress,
+			    index_name(stress->index, (struct tenant){ 0, 0 }, list.items[list.count / 2].metric_id,
+				&name, &found));
 		buf_free(&name);
-		fail(stress, index_label_values(stress->index, (struct tenant){ 0, 0 }, bytes_of_text("job"), NULL, from_ms, from_ms, 0, &labels));
+		fail(stress,
+		    index_label_values(stress->index, (struct tenant){ 0, 0 }, bytes_of_text("job"), NULL, from_ms,
+			from_ms, 0, &labels));
 		if (stress->changing && list.count > 0 && stress->searches++ % 4 == 0) {
 			fail(stress, index_delete(stress->index, &list.items[0].metric_id, 1));
 			stress->deletions++;
@@ -160,7 +169,8 @@ run(struct stress *stress, uint32_t rounds)
 }
 
 int
-tt_index_stress(const char *root, int layout, uint32_t rounds, bool changing, double *violations, double *searches, double *live)
+tt_index_stress(
+    const char *root, int layout, uint32_t rounds, bool changing, double *violations, double *searches, double *live)
 {
 	struct stress *stress = calloc(1, sizeof(*stress));
 	struct index_env env;
@@ -174,8 +184,16 @@ tt_index_stress(const char *root, int layout, uint32_t rounds, bool changing, do
 	stress->first_date = 20775;
 	rc = io_posix_create(&stress->mem, &stress->io);
 	env = (struct index_env){
-		.io = stress->io, .mem = &stress->mem, .clock = &stress->clock, .log = &stress->log, .layout = stress->layout, .root = root,
-		.retention_ms = changing ? 2 * MS_PER_DAY : 0, .visible_ms = 1000, .durable_ms = 5000, .staging_series_max = 200,
+		.io = stress->io,
+		.mem = &stress->mem,
+		.clock = &stress->clock,
+		.log = &stress->log,
+		.layout = stress->layout,
+		.root = root,
+		.retention_ms = changing ? 2 * MS_PER_DAY : 0,
+		.visible_ms = 1000,
+		.durable_ms = 5000,
+		.staging_series_max = 200,
 	};
 	if (rc == 0)
 		rc = index_open(&env, &stress->index);
