@@ -405,6 +405,6 @@ describe("random filters", function()
   setup(function() math.randomseed(native.seed("index search")) end)
   teardown(s.cleanup)
 
-  it("find what a naive evaluator finds, single layout", function() run_random("single", 800, 100) end)
-  it("find what a naive evaluator finds, cluster layout", function() run_random("cluster", 600, 64) end)
+  it("find what a naive evaluator finds, single layout", function() run_random("single", 400, 100) end)
+  it("find what a naive evaluator finds, cluster layout", function() run_random("cluster", 400, 64) end)
 end)
