@@ -293,6 +293,9 @@ build_text(const struct txn_place *place, const struct txn_part *removes, size_t
 
 	for (i = 0; i < removes_count; i++) {
 		assert(is_part_name(removes[i].name));
+		/* run again, such a transaction would remove its own result */
+		if (to.name != NULL && removes[i].root == to.root && strcmp(removes[i].name, to.name) == 0)
+			return ERR_BUG("the part %s cannot replace itself", to.name);
 		TRY(append_path(place, removes[i].root, "", removes[i].name, text));
 		TRY(buf_append_u8(text, '\n'));
 	}

@@ -150,6 +150,13 @@ describe("a transaction file", function()
     assert.equal("C", seen(disk, "/data"))
   end)
 
+  it("never replaces a part by one of the same name, which it would remove when it runs again", function()
+    local pending = ffi.new("bool[1]")
+    assert.equal(code.BUG, lib.txn_write(place, SMALL, 0xFF, parts { { SMALL, "A" }, { SMALL, "B" } }, 2, 0xFF, BIG, part(SMALL, "B"), pending))
+    assert.is_false(pending[0])
+    assert.same({}, disk:list("/data/small/2026_11/txn"))
+  end)
+
   it("may run again and again", function()
     local path = "/data/small/2026_11/txn/00000000000000FF"
     local content = "/data/small/2026_11/A\n/data/small/2026_11/B\n/data/big/2026_11/tmp/00000000000000FF -> /data/big/2026_11/C"
