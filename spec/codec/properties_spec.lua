@@ -288,6 +288,9 @@ describe("decimals", function()
     end
   end)
 
+  -- twelve digits stay, cut and not rounded: 1e-12, and a few roundings of doubles on the way there
+  local CLOSE = 1.01e-12
+
   it("keep any double alone within 1e-12, and say so beforehand", function()
     local n = 0
     while n < 20000 do
@@ -297,7 +300,7 @@ describe("decimals", function()
         n = n + 1
         local value = double_of(bits)
         local back = there_and_back { value }
-        assert.is_true(math.abs(double_of(back[0]) - value) <= math.abs(value) * 1e-12, ("%.17g"):format(value))
+        assert.is_true(math.abs(double_of(back[0]) - value) <= math.abs(value) * CLOSE, ("%.17g"):format(value))
         assert.is_true(lib.tt_codec_round_trip(bits) == back[0], ("%.17g"):format(value))
       end
     end
