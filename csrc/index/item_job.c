@@ -63,22 +63,6 @@ job_release(struct item_table *table, struct item_job *held)
 	item_part_unref(held->result);
 }
 
-void
-item_jobs_drop(struct item_table *table)
-{
-	for (int kind = 0; kind < ITEM_JOB_KINDS; kind++) {
-		struct item_job *job = &table->jobs[kind], held;
-
-		if (job->phase == ITEM_JOB_IDLE)
-			continue;
-		assert(!job->running);
-		item_merge_delete(job->merge, job->phase > ITEM_JOB_PUBLISH);
-		job->merge = NULL;
-		job_end(job, &held);
-		job_release(table, &held);
-	}
-}
-
 /* -- Choosing --------------------------------------------------------------------------------------------------------- */
 
 /* true: job is idle and work for it was found, it is started now. */
@@ -262,6 +246,25 @@ run_delete(struct item_table *table, struct item_job *job, enum item_job_phase *
 	if (++job->deleted == job->count)
 		*next = ITEM_JOB_IDLE;
 	return 0;
+}
+
+void
+item_jobs_drop(struct item_table *table)
+{
+	for (int kind = 0; kind < ITEM_JOB_KINDS; kind++) {
+		struct item_job *job = &table->jobs[kind], held;
+
+		if (job->phase == ITEM_JOB_IDLE)
+			continue;
+		assert(!job->running);
+		/* Retired parts would only take space until the next open. Nothing else is begun or ended here. */
+		for (enum item_job_phase next = job->phase; next == ITEM_JOB_DELETE;)
+			(void)run_delete(table, job, &next);
+		item_merge_delete(job->merge, job->phase > ITEM_JOB_PUBLISH);
+		job->merge = NULL;
+		job_end(job, &held);
+		job_release(table, &held);
+	}
 }
 
 /* One unit of the job; *next: the phase behind it. */

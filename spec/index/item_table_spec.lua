@@ -178,6 +178,27 @@ describe("a table of items", function()
     assert.same(expected, t:items())
   end)
 
+  it("closed at any unit of a merge opens to the same items", function()
+    local left = 0
+    for units = 1, 40 do
+      local t = open({}, ("/t/%016X"):format(units))
+      for i = 1, 3 do
+        t:add { ("k%d"):format(i) }
+        t:flush()
+      end
+      lib.item_table_force_merge(t.table)
+      for _ = 1, units do t:step() end
+      t:close()
+      if #t:parts() == 1 and #disk:list(t.path .. "/tmp") > 0 then left = left + 1 end
+      t = open({}, t.path)
+      -- Between the new name and the removal of the sources everything is there twice.
+      assert.is_nil(support.difference({ k1 = true, k2 = true, k3 = true }, support.meaning(t:items())))
+      assert.same({}, disk:list(t.path .. "/tmp"))
+      t:close()
+    end
+    assert.is_true(left <= 1) -- retired, but not yet known to be durable: the one moment at which closing leaves them
+  end)
+
   it("makes snapshots by hard links that open as tables of their own", function()
     local t = open()
     t:add { "a", "b" }
