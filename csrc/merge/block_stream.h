@@ -20,11 +20,11 @@
 
 struct block_stream {
 	struct part *part;
-	struct part_cursor *cursor;    /* NULL for a part in memory */
-	struct block block;            /* file parts: the current block */
-	size_t series;                 /* memory parts: the series of the next block */
-	uint32_t next_row;             /* and its first row */
-	const int64_t *timestamps_ms;  /* memory parts: rows of the current block */
+	struct part_cursor *cursor;   /* NULL for a part in memory */
+	struct block block;           /* file parts: the current block */
+	size_t series;                /* memory parts: the series of the next block */
+	uint32_t next_row;            /* and its first row */
+	const int64_t *timestamps_ms; /* memory parts: rows of the current block */
 	const double *values;
 	struct tsid tsid;
 	int64_t min_timestamp_ms, max_timestamp_ms;

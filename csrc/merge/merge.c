@@ -35,8 +35,8 @@ struct merge {
 	struct merge_heap heap;
 	struct merge_join join;
 	struct int64s_scratch scratch;
-	struct part_writer *writer;          /* output on disk */
-	struct merge_memory *memory;         /* output in memory */
+	struct part_writer *writer;  /* output on disk */
+	struct merge_memory *memory; /* output in memory */
 	struct part *failed_source;
 	struct merge_counts counts;
 };
@@ -45,8 +45,10 @@ int
 merge_index_level(struct part *const *sources, size_t n)
 {
 	/* Part format 10.2, the levels of 1.79.5: thin blocks have many headers, where speed counts more than bytes. */
-	static const struct { uint64_t rows_per_block; int level; } levels[] = {
-		{ 10, -5 }, { 50, -2 }, { 200, -1 }, { 500, 1 }, { 1000, 2 }, { 2000, 3 }, { 4000, 4 } };
+	static const struct {
+		uint64_t rows_per_block;
+		int level;
+	} levels[] = { { 10, -5 }, { 50, -2 }, { 200, -1 }, { 500, 1 }, { 1000, 2 }, { 2000, 3 }, { 4000, 4 } };
 	uint64_t rows = 0, blocks = 0;
 
 	for (size_t i = 0; i < n; i++) {
@@ -67,8 +69,10 @@ merge_create_output(struct merge *merge)
 	const struct merge_options *options = &merge->options;
 
 	if (options->directory != NULL)
-		return part_writer_create(options->io, options->mem, options->directory, &options->writer, &merge->writer);
-	return merge_memory_create(options->mem, merge->sources, merge->sources_count, &options->writer, &merge->memory);
+		return part_writer_create(
+		    options->io, options->mem, options->directory, &options->writer, &merge->writer);
+	return merge_memory_create(
+	    options->mem, merge->sources, merge->sources_count, &options->writer, &merge->memory);
 }
 
 int
@@ -198,7 +202,7 @@ add_block(struct merge *merge, struct block_stream *stream)
 
 	merge->counts.rows_read += stream->rows;
 	if (stream->max_timestamp_ms < merge->options.retention_deadline_ms ||
-		(merge->options.deleted != NULL && u64set_has(merge->options.deleted, stream->tsid.metric_id))) {
+	    (merge->options.deleted != NULL && u64set_has(merge->options.deleted, stream->tsid.metric_id))) {
 		merge->counts.rows_deleted += stream->rows;
 		return 0;
 	}
@@ -209,8 +213,8 @@ add_block(struct merge *merge, struct block_stream *stream)
 			return join_block(merge, stream);
 	} else if (tsid_compare(&stream->tsid, pending) < 0) {
 		merge->failed_source = stream->part;
-		return ERR_CORRUPT(stream->part->path == NULL ? "memory" : stream->part->path, UINT64_MAX, "series out of order: metric id %llu",
-			(unsigned long long)stream->tsid.metric_id);
+		return ERR_CORRUPT(stream->part->path == NULL ? "memory" : stream->part->path, UINT64_MAX,
+		    "series out of order: metric id %llu", (unsigned long long)stream->tsid.metric_id);
 	}
 	TRY(write_pending(merge));
 	return merge_join_take(join, stream);

@@ -23,20 +23,22 @@
 struct merge_options {
 	struct io *io;
 	struct mem *mem;
-	const char *directory;             /* tmp/<suffix>, made by the merge; NULL: the output is an in-memory part */
+	const char *directory; /* tmp/<suffix>, made by the merge; NULL: the output is an in-memory part */
 	struct part_writer_options writer;
-	const struct u64set *deleted;      /* borrowed until merge_delete; NULL: none */
-	int64_t retention_deadline_ms;     /* rows before it may be dropped as part format 13 says; INT64_MIN: none */
+	const struct u64set *deleted;  /* borrowed until merge_delete; NULL: none */
+	int64_t retention_deadline_ms; /* rows before it may be dropped as part format 13 says; INT64_MIN: none */
 };
 
 struct merge_counts {
-	uint64_t rows_read, rows_written, rows_deleted, rows_deduplicated, blocks_copied, blocks_joined, bytes_in, bytes_out;
+	uint64_t rows_read, rows_written, rows_deleted, rows_deduplicated, blocks_copied, blocks_joined, bytes_in,
+	    bytes_out;
 	uint64_t cpu_ns;
 };
 
 struct merge;
 
-NODISCARD int merge_create(struct part *const *sources, size_t n, const struct merge_options *options, struct merge **out);
+NODISCARD int
+merge_create(struct part *const *sources, size_t n, const struct merge_options *options, struct merge **out);
 /* Works until the budget is spent, or does at most one fsync. *done: the output is complete and durable (for files). */
 NODISCARD int merge_step(struct merge *merge, const struct budget *budget, bool *done);
 /* After done: what was written (rows 0: nothing is left). */

@@ -8,9 +8,9 @@
 #include "codec/decimal.h"
 
 enum {
-	FULL_VALUES_BYTES = 65536,       /* an encoded block with this large a values payload counts as full (11.2) */
-	JOIN_ROWS = 2 * BLOCK_ROWS_MAX,  /* room made at once: pending and one more block */
-	RAW_PRECISION_BITS = 64          /* rows from memory are exact */
+	FULL_VALUES_BYTES = 65536,      /* an encoded block with this large a values payload counts as full (11.2) */
+	JOIN_ROWS = 2 * BLOCK_ROWS_MAX, /* room made at once: pending and one more block */
+	RAW_PRECISION_BITS = 64         /* rows from memory are exact */
 };
 
 void
@@ -66,8 +66,11 @@ block_copy_raw(struct block *block, const struct block_stream *stream)
 	memcpy(block->timestamps_ms, stream->timestamps_ms, stream->rows * sizeof(int64_t));
 	memcpy(block->values, stream->values, stream->rows * sizeof(double));
 	block->state = BLOCK_RAW;
-	block->header = (struct block_header){ .tsid = stream->tsid, .rows = stream->rows, .precision_bits = RAW_PRECISION_BITS,
-		.min_timestamp_ms = stream->min_timestamp_ms, .max_timestamp_ms = stream->max_timestamp_ms };
+	block->header = (struct block_header){ .tsid = stream->tsid,
+		.rows = stream->rows,
+		.precision_bits = RAW_PRECISION_BITS,
+		.min_timestamp_ms = stream->min_timestamp_ms,
+		.max_timestamp_ms = stream->max_timestamp_ms };
 	return 0;
 }
 
@@ -127,7 +130,8 @@ run_after_deadline(struct merge_join *join, const int64_t *timestamps_ms, const 
 static bool
 run_fits_behind(struct rows_run pending, struct rows_run next)
 {
-	return pending.count == 0 || next.count == 0 || pending.timestamps_ms[pending.count - 1] <= next.timestamps_ms[0];
+	return pending.count == 0 || next.count == 0 ||
+	    pending.timestamps_ms[pending.count - 1] <= next.timestamps_ms[0];
 }
 
 static void
@@ -144,10 +148,12 @@ block_set_times(struct block *block, size_t rows)
 
 /* pending (not encoded) + next, which holds values of the same kind. */
 static int
-join_runs(struct merge_join *join, const int64_t *timestamps_ms, const row_value *values, size_t rows, uint8_t precision_bits)
+join_runs(
+    struct merge_join *join, const int64_t *timestamps_ms, const row_value *values, size_t rows, uint8_t precision_bits)
 {
 	struct block *pending = &join->pending, *result = &join->result, swapped;
-	struct rows_run old = run_after_deadline(join, pending->timestamps_ms, block_row_values(pending), pending->header.rows);
+	struct rows_run old =
+	    run_after_deadline(join, pending->timestamps_ms, block_row_values(pending), pending->header.rows);
 	struct rows_run next = run_after_deadline(join, timestamps_ms, values, rows);
 	size_t total = old.count + next.count;
 
@@ -178,15 +184,17 @@ merge_join_add(struct merge_join *join, struct block_stream *stream)
 	assert(pending->state != BLOCK_EMPTY);
 	if (block_stream_in_memory(stream)) {
 		if (pending->state == BLOCK_RAW)
-			return join_runs(join, stream->timestamps_ms, (const row_value *)stream->values, stream->rows, RAW_PRECISION_BITS);
+			return join_runs(join, stream->timestamps_ms, (const row_value *)stream->values, stream->rows,
+			    RAW_PRECISION_BITS);
 		next = &join->incoming;
 		TRY(block_copy_raw(next, stream));
 	}
 	TRY(decode(join, pending, join->pending_part));
 	TRY(decode(join, next, stream->part));
 	pending->header.exponent = decimal_calibrate(pending->mantissas, pending->header.rows, pending->header.exponent,
-		next->mantissas, next->header.rows, next->header.exponent);
-	return join_runs(join, next->timestamps_ms, (const row_value *)next->mantissas, next->header.rows, next->header.precision_bits);
+	    next->mantissas, next->header.rows, next->header.exponent);
+	return join_runs(join, next->timestamps_ms, (const row_value *)next->mantissas, next->header.rows,
+	    next->header.precision_bits);
 }
 
 int

@@ -20,13 +20,13 @@
 
 struct merge_join {
 	struct int64s_scratch *scratch;
-	int64_t deadline_ms;        /* leading rows before it are dropped by add */
+	int64_t deadline_ms; /* leading rows before it are dropped by add */
 	struct block pending;
-	struct block result;        /* where add builds, and what cut gives away */
-	struct block incoming;      /* a memory block that must become mantissas */
-	struct part *pending_part;  /* whose rows are in pending, when still encoded */
-	struct part *at_fault;      /* after ERR_CORRUPTED */
-	uint64_t rows_dropped;      /* by deadline, so far */
+	struct block result;       /* where add builds, and what cut gives away */
+	struct block incoming;     /* a memory block that must become mantissas */
+	struct part *pending_part; /* whose rows are in pending, when still encoded */
+	struct part *at_fault;     /* after ERR_CORRUPTED */
+	uint64_t rows_dropped;     /* by deadline, so far */
 };
 
 void merge_join_init(struct merge_join *join, struct mem *mem, struct int64s_scratch *scratch, int64_t deadline_ms);

@@ -13,15 +13,15 @@ struct merge_memory {
 	int64_t dedup_interval_ms;
 	enum dedup_keep dedup_keep;
 	size_t rows, rows_room, series, series_room;
-	bool overlap;               /* a block began before the row before it: its series must be sorted again */
-	struct mem_part columns;    /* series_count is set by finish */
+	bool overlap;            /* a block began before the row before it: its series must be sorted again */
+	struct mem_part columns; /* series_count is set by finish */
 	struct part_header header;
 	struct part *part;
 };
 
 int
 merge_memory_create(struct mem *mem, struct part *const *sources, size_t n, const struct part_writer_options *options,
-	struct merge_memory **out)
+    struct merge_memory **out)
 {
 	struct merge_memory *memory = mem_zalloc(mem, sizeof(*memory));
 	uint64_t rows = 0, series = 0;
@@ -38,7 +38,8 @@ merge_memory_create(struct mem *mem, struct part *const *sources, size_t n, cons
 	memory->dedup_keep = options->dedup_keep;
 	if (rows >= UINT32_MAX) {
 		merge_memory_delete(memory);
-		return ERR(ERR_LIMIT, "%llu rows do not fit one part in memory; merge them to disk", (unsigned long long)rows);
+		return ERR(
+		    ERR_LIMIT, "%llu rows do not fit one part in memory; merge them to disk", (unsigned long long)rows);
 	}
 	memory->rows_room = rows;
 	memory->series_room = series;
@@ -46,8 +47,8 @@ merge_memory_create(struct mem *mem, struct part *const *sources, size_t n, cons
 	memory->columns.first_row = mem_array(mem, series + 1, sizeof(uint32_t));
 	memory->columns.timestamps_ms = mem_array(mem, rows, sizeof(int64_t));
 	memory->columns.values = mem_array(mem, rows, sizeof(double));
-	if (memory->columns.series == NULL || memory->columns.first_row == NULL || memory->columns.timestamps_ms == NULL ||
-		memory->columns.values == NULL) {
+	if (memory->columns.series == NULL || memory->columns.first_row == NULL ||
+	    memory->columns.timestamps_ms == NULL || memory->columns.values == NULL) {
 		merge_memory_delete(memory);
 		return ERR_MEMORY;
 	}
@@ -105,9 +106,11 @@ merge_back(struct merge_memory *memory, size_t first, size_t middle, size_t end)
 	double *values = mem_array(memory->mem, end - first, sizeof(double));
 
 	if (timestamps_ms != NULL && values != NULL) {
-		merge_rows((struct rows_run){ columns->timestamps_ms + first, (row_value *)columns->values + first, middle - first },
-			(struct rows_run){ columns->timestamps_ms + middle, (row_value *)columns->values + middle, end - middle },
-			timestamps_ms, (row_value *)values);
+		merge_rows((struct rows_run){ columns->timestamps_ms + first, (row_value *)columns->values + first,
+			       middle - first },
+		    (struct rows_run){
+			columns->timestamps_ms + middle, (row_value *)columns->values + middle, end - middle },
+		    timestamps_ms, (row_value *)values);
 		memcpy(columns->timestamps_ms + first, timestamps_ms, (end - first) * sizeof(int64_t));
 		memcpy(columns->values + first, values, (end - first) * sizeof(double));
 	}
@@ -147,7 +150,8 @@ count(struct merge_memory *memory)
 	const struct mem_part *columns = &memory->columns;
 	struct part_header *header = &memory->header;
 
-	*header = (struct part_header){ .rows = memory->rows, .min_timestamp_ms = INT64_MAX, .max_timestamp_ms = INT64_MIN };
+	*header =
+	    (struct part_header){ .rows = memory->rows, .min_timestamp_ms = INT64_MAX, .max_timestamp_ms = INT64_MIN };
 	for (size_t series = 0; series < memory->series; series++) {
 		size_t first = columns->first_row[series], end = columns->first_row[series + 1];
 

@@ -16,8 +16,8 @@
 
 struct merge_memory;
 
-NODISCARD int merge_memory_create(struct mem *mem, struct part *const *sources, size_t n, const struct part_writer_options *options,
-	struct merge_memory **out);
+NODISCARD int merge_memory_create(struct mem *mem, struct part *const *sources, size_t n,
+    const struct part_writer_options *options, struct merge_memory **out);
 /* Blocks arrive sorted by (tsid, min timestamp), of any state; overlapping ones of a series are sorted by finish. */
 NODISCARD int merge_memory_add(struct merge_memory *memory, struct block *block, struct int64s_scratch *scratch);
 NODISCARD int merge_memory_finish(struct merge_memory *memory);

@@ -15,7 +15,7 @@ enum {
 	MERGE_PLAN_PARTS_MAX = 256, /* most parts a plan may name */
 	MERGE_SMALL_PARTS_ASSIST = 256
 };
-#define MERGE_MULTIPLIER_MIN 1.7
+#define MERGE_MULTIPLIER_MIN     1.7
 #define MERGE_BIG_PART_BYTES_MAX INT64_C(1000000000000)
 
 struct merge_candidate {
@@ -27,12 +27,13 @@ struct merge_candidate {
 
 struct merge_plan {
 	uint32_t ids[MERGE_PLAN_PARTS_MAX];
-	size_t count;      /* 0: nothing worth merging */
-	uint64_t bytes;    /* of the sources */
-	double score;      /* bytes / largest source */
+	size_t count;   /* 0: nothing worth merging */
+	uint64_t bytes; /* of the sources */
+	double score;   /* bytes / largest source */
 };
 
 /* Picks from candidates (any order; may be reordered in place) a merge of at most fan parts and max_out_bytes. */
-void merge_plan_pick(struct merge_candidate *candidates, size_t n, unsigned fan, uint64_t max_out_bytes, struct merge_plan *out);
+void merge_plan_pick(
+    struct merge_candidate *candidates, size_t n, unsigned fan, uint64_t max_out_bytes, struct merge_plan *out);
 
 #endif

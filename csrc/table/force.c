@@ -73,7 +73,8 @@ forget_old(struct force_list *list)
 }
 
 int
-force_request(struct force_list *list, struct table_shared *shared, struct partition *const *partitions, size_t n, uint64_t *ticket)
+force_request(struct force_list *list, struct table_shared *shared, struct partition *const *partitions, size_t n,
+    uint64_t *ticket)
 {
 	struct force *force = mem_zalloc(list->mem, sizeof(*force)), **last = &list->first;
 
@@ -171,8 +172,8 @@ own_all_parts(struct force_item *item)
 	job_own_parts(partition, item->parts, item->parts_count, item->owner);
 	TRY(table_shared_space(partition->shared, TREE_BIG, &space));
 	if (bytes > space)
-		return ERR(ERR_NOSPACE, "the parts of %s have %llu bytes, the disk has room for %llu", partition->name, (unsigned long long)bytes,
-			(unsigned long long)space);
+		return ERR(ERR_NOSPACE, "the parts of %s have %llu bytes, the disk has room for %llu", partition->name,
+		    (unsigned long long)bytes, (unsigned long long)space);
 	return 0;
 }
 
@@ -279,7 +280,8 @@ force_can_start(const struct force_list *list)
 
 			if (item->state == FORCE_PENDING && !partition->forced)
 				return true;
-			if (item->state == FORCE_DRAIN && (partition->read_only || partition->closed ||
+			if (item->state == FORCE_DRAIN &&
+			    (partition->read_only || partition->closed ||
 				(partition->jobs_active == 0 && partition_raw_epoch(partition) > force->epoch)))
 				return true;
 			if (item->state == FORCE_MERGE && item->job == NULL)

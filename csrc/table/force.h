@@ -26,16 +26,16 @@ struct force_item {
 	struct force *force;
 	struct partition *partition;
 	enum force_state state;
-	uint64_t owner;           /* what parts.table.busy says */
-	struct part **parts;      /* referenced */
+	uint64_t owner;      /* what parts.table.busy says */
+	struct part **parts; /* referenced */
 	size_t parts_count;
-	struct job *job;          /* the merge that runs; NULL: the next can start */
+	struct job *job; /* the merge that runs; NULL: the next can start */
 };
 
 struct force {
 	struct force *next;
 	uint64_t ticket;
-	uint64_t epoch;           /* rows up to this epoch take part */
+	uint64_t epoch; /* rows up to this epoch take part */
 	struct force_item *items;
 	size_t items_count, items_done;
 	uint64_t merges;
@@ -44,15 +44,15 @@ struct force {
 
 struct force_list {
 	struct mem *mem;
-	struct force *first;      /* oldest first */
+	struct force *first; /* oldest first */
 	uint64_t tickets;
 };
 
 void force_list_init(struct force_list *list, struct mem *mem);
 void force_list_free(struct force_list *list);
 /* The partitions' raw rows so far take part. */
-NODISCARD int force_request(struct force_list *list, struct table_shared *shared, struct partition *const *partitions, size_t n,
-	uint64_t *ticket);
+NODISCARD int force_request(struct force_list *list, struct table_shared *shared, struct partition *const *partitions,
+    size_t n, uint64_t *ticket);
 /* ERR_NOTFOUND for a ticket that was never given or is long over; the failure of the merges once *done. */
 NODISCARD int force_check(const struct force_list *list, uint64_t ticket, bool *done, uint64_t *merges);
 /* Anything that force_start could do now? (It may find that not, and then waits for jobs to end.) */

@@ -27,10 +27,19 @@ info_compare(const void *left, const void *right)
 static void
 info_fill(struct table_part_info *info, const struct partition *partition, const struct part *part)
 {
-	*info = (struct table_part_info){ .id = part->table.id, .tier = part->tier, .rows = part->header.rows, .blocks = part->header.blocks,
-		.bytes = part->bytes, .min_ms = part->header.min_timestamp_ms, .max_ms = part->header.max_timestamp_ms,
-		.created_ms = part->created_ms, .generation = part->generation, .fan_in = part->fan_in, .busy = part->table.busy != 0,
-		.verified = part->sums != NULL || part->tier == PART_TIER_MEM, .damaged = part->table.damaged };
+	*info = (struct table_part_info){ .id = part->table.id,
+		.tier = part->tier,
+		.rows = part->header.rows,
+		.blocks = part->header.blocks,
+		.bytes = part->bytes,
+		.min_ms = part->header.min_timestamp_ms,
+		.max_ms = part->header.max_timestamp_ms,
+		.created_ms = part->created_ms,
+		.generation = part->generation,
+		.fan_in = part->fan_in,
+		.busy = part->table.busy != 0,
+		.verified = part->sums != NULL || part->tier == PART_TIER_MEM,
+		.damaged = part->table.damaged };
 	memcpy(info->partition, partition->name, sizeof(info->partition));
 	memcpy(info->policy, part->policy, sizeof(info->policy));
 	if (part->name != NULL)
@@ -117,7 +126,8 @@ table_partitions(struct table *table, struct table_partition_info **out, size_t 
 		struct partition *partition = partitions[i];
 		struct table_partition_info *info = &infos[i];
 
-		*info = (struct table_partition_info){ .min_ms = partition->min_ms, .max_ms = partition->max_ms,
+		*info = (struct table_partition_info){ .min_ms = partition->min_ms,
+			.max_ms = partition->max_ms,
 			.read_only = partition->read_only || table->shared.options.read_only };
 		memcpy(info->name, partition->name, sizeof(info->name));
 		lock_take(&partition->lock);
@@ -156,10 +166,18 @@ add_partition_stats(struct partition *partition, struct table_stats *out)
 		const struct part *part = partition->slots[i].part;
 		enum part_tier tier = part->tier;
 
-		*(tier == PART_TIER_MEM ? &out->parts_mem : tier == PART_TIER_SMALL ? &out->parts_small : &out->parts_big) += 1;
-		*(tier == PART_TIER_MEM ? &out->rows_mem : tier == PART_TIER_SMALL ? &out->rows_small : &out->rows_big) += part->header.rows;
-		*(tier == PART_TIER_MEM ? &out->blocks_mem : tier == PART_TIER_SMALL ? &out->blocks_small : &out->blocks_big) += part->header.blocks;
-		*(tier == PART_TIER_MEM ? &out->bytes_mem : tier == PART_TIER_SMALL ? &out->bytes_small : &out->bytes_big) += part->bytes;
+		*(tier == PART_TIER_MEM           ? &out->parts_mem
+			: tier == PART_TIER_SMALL ? &out->parts_small
+						  : &out->parts_big) += 1;
+		*(tier == PART_TIER_MEM           ? &out->rows_mem
+			: tier == PART_TIER_SMALL ? &out->rows_small
+						  : &out->rows_big) += part->header.rows;
+		*(tier == PART_TIER_MEM           ? &out->blocks_mem
+			: tier == PART_TIER_SMALL ? &out->blocks_small
+						  : &out->blocks_big) += part->header.blocks;
+		*(tier == PART_TIER_MEM           ? &out->bytes_mem
+			: tier == PART_TIER_SMALL ? &out->bytes_small
+						  : &out->bytes_big) += part->bytes;
 	}
 	lock_release(&partition->lock);
 	out->partitions++;
@@ -171,12 +189,23 @@ table_stats(struct table *table, struct table_stats *out)
 {
 	const struct table_counters *from = &table->shared.counters;
 
-	*out = (struct table_stats){ .rows_past = from->rows_past, .rows_future = from->rows_future,
-		.merges_mem = from->merges_mem, .merges_small = from->merges_small, .merges_big = from->merges_big,
-		.rows_merged_small = from->rows_merged_small, .rows_merged_big = from->rows_merged_big, .rows_deleted = from->rows_deleted,
-		.rows_deduplicated = from->rows_deduplicated, .assisted_merges = from->assisted_merges, .active_merges = from->active_merges,
-		.bytes_written = from->bytes_written, .flushes = from->flushes, .parts_damaged = from->parts_damaged,
-		.partitions_dropped = from->partitions_dropped, .parts_dropped = from->parts_dropped, .no_space = table->shared.no_space };
+	*out = (struct table_stats){ .rows_past = from->rows_past,
+		.rows_future = from->rows_future,
+		.merges_mem = from->merges_mem,
+		.merges_small = from->merges_small,
+		.merges_big = from->merges_big,
+		.rows_merged_small = from->rows_merged_small,
+		.rows_merged_big = from->rows_merged_big,
+		.rows_deleted = from->rows_deleted,
+		.rows_deduplicated = from->rows_deduplicated,
+		.assisted_merges = from->assisted_merges,
+		.active_merges = from->active_merges,
+		.bytes_written = from->bytes_written,
+		.flushes = from->flushes,
+		.parts_damaged = from->parts_damaged,
+		.partitions_dropped = from->partitions_dropped,
+		.parts_dropped = from->parts_dropped,
+		.no_space = table->shared.no_space };
 	lock_take(&table->lock);
 	for (size_t i = 0; i < table->partitions_count; i++) {
 		add_partition_stats(table->partitions[i], out);

@@ -29,7 +29,8 @@ job_own_parts(struct partition *partition, struct part *const *parts, size_t n, 
 }
 
 int
-job_create(struct partition *partition, enum job_kind kind, struct part *const *parts, size_t n, uint64_t owner, struct job **out)
+job_create(struct partition *partition, enum job_kind kind, struct part *const *parts, size_t n, uint64_t owner,
+    struct job **out)
 {
 	struct table_shared *shared = partition->shared;
 	struct job *job = mem_zalloc(shared->env.mem, sizeof(*job));
@@ -60,8 +61,11 @@ job_create(struct partition *partition, enum job_kind kind, struct part *const *
 	shared->reserved_bytes += bytes;
 	shared->counters.active_merges++;
 	partition->jobs_active++;
-	job->publish = (struct publish){ .partition = partition, .sources = job->sources, .sources_count = n,
-		.id = partition_next_suffix(partition), .tree = bytes > shared->options.max_small_part_bytes ? TREE_BIG : TREE_SMALL };
+	job->publish = (struct publish){ .partition = partition,
+		.sources = job->sources,
+		.sources_count = n,
+		.id = partition_next_suffix(partition),
+		.tree = bytes > shared->options.max_small_part_bytes ? TREE_BIG : TREE_SMALL };
 	partition_refresh(partition);
 	*out = job;
 	return 0;
@@ -136,13 +140,16 @@ start(struct job *job)
 	struct table_shared *shared = job->partition->shared;
 	const struct table_hooks *hooks = &shared->env.hooks;
 	int64_t now = clock_now_ms(shared->env.clock);
-	struct merge_options options = { .io = shared->env.io, .mem = shared->env.mem, .retention_deadline_ms = INT64_MIN };
+	struct merge_options options = {
+		.io = shared->env.io, .mem = shared->env.mem, .retention_deadline_ms = INT64_MIN
+	};
 
 	if (hooks->deleted_acquire != NULL) {
 		TRY(hooks->deleted_acquire(hooks->context, &job->deleted));
 		job->holds_deleted = true;
 	}
-	job->directory = mem_printf(shared->env.mem, "%s/tmp/%016" PRIX64, job->partition->path[job->publish.tree], job->publish.id);
+	job->directory =
+	    mem_printf(shared->env.mem, "%s/tmp/%016" PRIX64, job->partition->path[job->publish.tree], job->publish.id);
 	if (job->directory == NULL)
 		return ERR_MEMORY;
 	if (shared->options.retention_ms > 0)
@@ -150,9 +157,13 @@ start(struct job *job)
 	options.directory = job->directory;
 	options.deleted = job->deleted;
 	options.writer = (struct part_writer_options){ .layout = shared->options.layout,
-		.index_level = merge_index_level(job->sources, job->sources_count), .dedup_interval_ms = shared->options.dedup_interval_ms,
-		.dedup_keep = shared->options.dedup_keep, .generation = next_generation(job), .fan_in = (uint32_t)job->sources_count,
-		.policy = "vm", .created_ms = now };
+		.index_level = merge_index_level(job->sources, job->sources_count),
+		.dedup_interval_ms = shared->options.dedup_interval_ms,
+		.dedup_keep = shared->options.dedup_keep,
+		.generation = next_generation(job),
+		.fan_in = (uint32_t)job->sources_count,
+		.policy = "vm",
+		.created_ms = now };
 	TRY(merge_create(job->sources, job->sources_count, &options, &job->merge));
 	job->state = JOB_MERGE;
 	return 0;
@@ -280,8 +291,8 @@ fail(struct job *job, int rc)
 		partition_set_read_only(job->partition);
 	if (rc == ERR_NOSPACE)
 		table_shared_space_ran_out(job->partition->shared);
-	log_write(job->partition->shared->env.log, LOG_WARN, "merge of %zu parts in %s failed: %s", job->sources_count, job->partition->name,
-		saved.message);
+	log_write(job->partition->shared->env.log, LOG_WARN, "merge of %zu parts in %s failed: %s", job->sources_count,
+	    job->partition->name, saved.message);
 	publish_abort(&job->publish);
 	discard_output(job);
 	release_sources(job, false);
@@ -296,20 +307,11 @@ job_step(struct job *job, const struct budget *budget)
 
 	job->wake_tick_ms = INT64_MIN;
 	switch (job->state) {
-	case JOB_START:
-		rc = start(job);
-		break;
-	case JOB_MERGE:
-		rc = work(job, budget);
-		break;
-	case JOB_BARRIER:
-		pass_barrier(job);
-		break;
-	case JOB_PUBLISH:
-		rc = publish(job);
-		break;
-	case JOB_END:
-		break;
+	case JOB_START: rc = start(job); break;
+	case JOB_MERGE: rc = work(job, budget); break;
+	case JOB_BARRIER: pass_barrier(job); break;
+	case JOB_PUBLISH: rc = publish(job); break;
+	case JOB_END: break;
 	}
 	if (rc != 0)
 		fail(job, rc);

@@ -35,27 +35,27 @@ struct job {
 	enum job_state state;
 	uint64_t id;
 	bool running;
-	int64_t wake_tick_ms;           /* blocked: look again then; INT64_MIN: can go on */
+	int64_t wake_tick_ms; /* blocked: look again then; INT64_MIN: can go on */
 	struct part **sources;
 	size_t sources_count;
-	uint64_t index_seq;             /* barrier; 0: none */
+	uint64_t index_seq; /* barrier; 0: none */
 	uint64_t reserved_bytes;
 	bool holds_deleted;
 	const struct u64set *deleted;
 	char *directory;
 	struct merge *merge;
 	struct publish publish;
-	struct force_item *force;       /* the force merge it is part of, or NULL */
-	uint64_t busy_after;            /* as in publish */
-	int rc;                         /* after JOB_END */
+	struct force_item *force; /* the force merge it is part of, or NULL */
+	uint64_t busy_after;      /* as in publish */
+	int rc;                   /* after JOB_END */
 };
 
 /*
  * Makes a job of these parts, which must be idle (or belong to the force merge `owner`), under the partition's lock.
  * The output goes to the big tree when the sources are larger than a small part may be.
  */
-NODISCARD int job_create(struct partition *partition, enum job_kind kind, struct part *const *parts, size_t n, uint64_t owner,
-	struct job **out);
+NODISCARD int job_create(struct partition *partition, enum job_kind kind, struct part *const *parts, size_t n,
+    uint64_t owner, struct job **out);
 /* Parts belong to a job or force merge from now on (0: to nobody); the partition's lock is held. */
 void job_own_parts(struct partition *partition, struct part *const *parts, size_t n, uint64_t owner);
 /* One step. After job->state == JOB_END the outcome is job->rc, already acted upon. */

@@ -71,7 +71,8 @@ month_parse(const char *name)
 	for (int i = 0; i < 4; i++)
 		year = year * 10 + (name[i] - '0');
 	number = (name[5] - '0') * 10 + (name[6] - '0');
-	if (year < YEAR_FIRST || year >= YEAR_FIRST + MONTHS_MAX / MONTHS_PER_YEAR || number < 1 || number > MONTHS_PER_YEAR)
+	if (year < YEAR_FIRST || year >= YEAR_FIRST + MONTHS_MAX / MONTHS_PER_YEAR || number < 1 ||
+	    number > MONTHS_PER_YEAR)
 		return -1;
 	return (year - YEAR_FIRST) * MONTHS_PER_YEAR + number - 1;
 }

@@ -29,14 +29,15 @@ partition_create(struct table_shared *shared, int month, struct partition **out)
 	partition->flush_due_tick_ms = INT64_MAX;
 	partition->flush_epoch = UINT64_MAX;
 	partition->retry_tick_ms = INT64_MIN;
+	partition->merge_retry_tick_ms[TREE_SMALL] = partition->merge_retry_tick_ms[TREE_BIG] = INT64_MIN;
 	partition->convert_retry_tick_ms = INT64_MAX;
 	for (int tree = TREE_SMALL; tree <= TREE_BIG; tree++) {
 		partition->path[tree] = mem_printf(mem, "%s/%s", shared->tree_path[tree], partition->name);
 		partition->tail[tree] = mem_printf(mem, "%s/%s", tree == TREE_SMALL ? "small" : "big", partition->name);
 	}
 	partition->shards = mem_array(mem, shared->options.shards, sizeof(struct shard));
-	if (partition->path[0] == NULL || partition->path[1] == NULL || partition->tail[0] == NULL || partition->tail[1] == NULL ||
-		partition->shards == NULL) {
+	if (partition->path[0] == NULL || partition->path[1] == NULL || partition->tail[0] == NULL ||
+	    partition->tail[1] == NULL || partition->shards == NULL) {
 		partition_delete(partition);
 		return ERR_MEMORY;
 	}
@@ -81,8 +82,11 @@ partition_place(const struct partition *partition, struct txn_root roots[2], str
 {
 	for (int tree = TREE_SMALL; tree <= TREE_BIG; tree++)
 		roots[tree] = (struct txn_root){ .path = partition->path[tree], .tail = partition->tail[tree] };
-	*place = (struct txn_place){ .io = partition->shared->env.io, .mem = partition->shared->env.mem, .log = partition->shared->env.log,
-		.roots = roots, .roots_count = 2 };
+	*place = (struct txn_place){ .io = partition->shared->env.io,
+		.mem = partition->shared->env.mem,
+		.log = partition->shared->env.log,
+		.roots = roots,
+		.roots_count = 2 };
 }
 
 uint64_t
@@ -96,7 +100,8 @@ partition_next_suffix(struct partition *partition)
 int
 partition_read_only_error(const struct partition *partition)
 {
-	return ERR(ERR_READONLY, "partition %s is read-only until the database is reopened: %s", partition->name, partition->failure.message);
+	return ERR(ERR_READONLY, "partition %s is read-only until the database is reopened: %s", partition->name,
+	    partition->failure.message);
 }
 
 void
@@ -109,8 +114,8 @@ partition_set_read_only(struct partition *partition)
 	if (!partition->read_only) {
 		partition->failure = saved;
 		partition->read_only = true;
-		log_write(partition->shared->env.log, LOG_ERROR, "partition %s is read-only until the database is reopened: %s", partition->name,
-			saved.message);
+		log_write(partition->shared->env.log, LOG_ERROR,
+		    "partition %s is read-only until the database is reopened: %s", partition->name, saved.message);
 	}
 	partition_refresh(partition);
 	lock_release(&partition->lock);
@@ -196,7 +201,8 @@ partition_refresh(struct partition *partition)
 	partition->flush_due_tick_ms = due;
 	partition->flush_epoch = epoch;
 	partition->small_parts = small;
-	partition->merge_wanted[TREE_SMALL] = partition->merge_wanted[TREE_BIG] = !partition->read_only && !partition->closed;
+	partition->merge_wanted[TREE_SMALL] = partition->merge_wanted[TREE_BIG] =
+	    !partition->read_only && !partition->closed;
 }
 
 static uint64_t
@@ -283,8 +289,8 @@ convert(struct partition *partition, struct raw_rows *raw)
 	struct part *part = NULL;
 	int rc;
 
-	rc = mem_part_create(shared->env.mem, shared->options.layout, raw->batch->rows + raw->first, raw->count, shared->env.tsids,
-		shared->env.tsid_get, &part);
+	rc = mem_part_create(shared->env.mem, shared->options.layout, raw->batch->rows + raw->first, raw->count,
+	    shared->env.tsids, shared->env.tsid_get, &part);
 	if (rc == 0) {
 		part->created_ms = clock_now_ms(shared->env.clock);
 		part->table.durable_by_tick_ms = raw->durable_by_tick_ms;
@@ -308,7 +314,8 @@ int
 partition_add(struct partition *partition, const struct row *rows, size_t n, size_t *accepted, bool *overflowed)
 {
 	struct table_shared *shared = partition->shared;
-	struct shard *shard = &partition->shards[partition->shards_count == 1 ? 0 : partition->shard_turn++ % partition->shards_count];
+	struct shard *shard =
+	    &partition->shards[partition->shards_count == 1 ? 0 : partition->shard_turn++ % partition->shards_count];
 
 	*accepted = 0;
 	*overflowed = false;
@@ -368,7 +375,8 @@ partition_raw_due(const struct partition *partition, int64_t now_ms)
 static void
 split(struct partition *partition, struct raw_rows *raw)
 {
-	struct raw_rows *rest = raw->count > STEP_ROWS_MAX ? mem_zalloc(partition->shared->env.mem, sizeof(*rest)) : NULL;
+	struct raw_rows *rest =
+	    raw->count > STEP_ROWS_MAX ? mem_zalloc(partition->shared->env.mem, sizeof(*rest)) : NULL;
 
 	if (rest == NULL)
 		return; /* without memory one step is longer, that is all */

@@ -24,7 +24,7 @@
 
 struct part_slot {
 	struct part *part;
-	uint64_t epoch;           /* in memory: of its oldest row */
+	uint64_t epoch; /* in memory: of its oldest row */
 };
 
 struct partition {
@@ -32,8 +32,8 @@ struct partition {
 	int month;
 	char name[MONTH_NAME_MAX];
 	int64_t min_ms, max_ms;
-	char *path[2];            /* small, big */
-	char *tail[2];            /* "small/2026_11", "big/2026_11" */
+	char *path[2]; /* small, big */
+	char *tail[2]; /* "small/2026_11", "big/2026_11" */
 	struct shard *shards;
 	unsigned shards_count;
 	_Atomic uint32_t shard_turn;
@@ -41,10 +41,10 @@ struct partition {
 	struct raw_rows *converting;
 	struct part_slot *slots;
 	size_t slots_count, slots_room;
-	uint64_t suffix;          /* last one used; starts at the wall clock in ns */
+	uint64_t suffix; /* last one used; starts at the wall clock in ns */
 	unsigned jobs_active;
-	unsigned committing;      /* publishes and removals that move directories now */
-	struct cond still;        /* signalled when committing becomes 0 */
+	unsigned committing; /* publishes and removals that move directories now */
+	struct cond still;   /* signalled when committing becomes 0 */
 	unsigned snapshots;
 	bool forced;              /* a force merge has it: no other merges */
 	bool draining;            /* and waits for the jobs that run: no new flush either */
@@ -53,20 +53,21 @@ struct partition {
 	struct err_saved setback; /* the last failure that did not make it read-only (no space, no memory) */
 	uint64_t setback_epoch;   /* flush requests up to this one have met it */
 	_Atomic bool read_only;
-	_Atomic bool closed;      /* dropped: out of retention */
+	_Atomic bool closed; /* dropped: out of retention */
 	/* What the scheduler looks at without the lock; kept by partition_refresh. */
-	_Atomic int64_t flush_due_tick_ms;  /* earliest deadline of an idle in-memory part; INT64_MAX: none */
-	_Atomic uint64_t flush_epoch;       /* least epoch of an idle in-memory part; UINT64_MAX: none */
-	_Atomic int64_t retry_tick_ms;      /* after a setback: no job before; INT64_MIN: none */
-	_Atomic int64_t convert_retry_tick_ms; /* raw rows that could not be converted; INT64_MAX: none */
-	_Atomic uint64_t convert_wanted;    /* raw rows of this epoch and before must become a part */
-	_Atomic bool merge_wanted[2];       /* the parts of this tree changed since the plan found nothing */
-	_Atomic uint32_t small_parts;       /* in memory and small */
+	_Atomic int64_t flush_due_tick_ms;      /* earliest deadline of an idle in-memory part; INT64_MAX: none */
+	_Atomic uint64_t flush_epoch;           /* least epoch of an idle in-memory part; UINT64_MAX: none */
+	_Atomic int64_t retry_tick_ms;          /* after a setback: no job before; INT64_MIN: none */
+	_Atomic int64_t convert_retry_tick_ms;  /* raw rows that could not be converted; INT64_MAX: none */
+	_Atomic uint64_t convert_wanted;        /* raw rows of this epoch and before must become a part */
+	_Atomic bool merge_wanted[2];           /* the parts of this tree changed since the plan found nothing */
+	_Atomic int64_t merge_retry_tick_ms[2]; /* no plan before: the disk was too full for it; INT64_MIN: none */
+	_Atomic uint32_t small_parts;           /* in memory and small */
 };
 
 /* What a view takes of one partition. */
 struct raw_view {
-	struct row_batch *batch;  /* referenced */
+	struct row_batch *batch; /* referenced */
 	uint32_t first, count;
 };
 
@@ -83,7 +84,8 @@ uint64_t partition_next_suffix(struct partition *partition);
 
 /* Adds rows of this month. *accepted < n without an error: the partition is gone (the rest is out of retention).
  * *overflowed: a shard was full and its rows became a part. */
-NODISCARD int partition_add(struct partition *partition, const struct row *rows, size_t n, size_t *accepted, bool *overflowed);
+NODISCARD int
+partition_add(struct partition *partition, const struct row *rows, size_t n, size_t *accepted, bool *overflowed);
 /* Earliest tick at which raw rows must become a part; now or before when a flush was requested. INT64_MAX: no rows. */
 int64_t partition_raw_due(const struct partition *partition, int64_t now_ms);
 /* Converts the raw rows of one shard that is due, or one leftover. *did false: nothing was due. */

@@ -6,6 +6,9 @@
 
 #include "merge/merge_plan.h"
 
+/* How often merges that do not fit the disk are planned again: like the peer's workers at their laziest (part format 14.4). */
+enum { CRAMPED_RETRY_MS = 10000 };
+
 /* A setback (no space, no memory) holds jobs off for a while, but a newer flush request tries at once. */
 static int64_t
 not_before(const struct partition *partition, int64_t tick_ms)
@@ -25,7 +28,8 @@ partition_flush_due(const struct partition *partition, int64_t now_ms)
 
 	if (due == INT64_MAX || partition->draining)
 		return INT64_MAX;
-	if (partition->flush_epoch <= shared->flush_wanted || shared->memory_idle_bytes > shared->options.mem_parts_bytes_max)
+	if (partition->flush_epoch <= shared->flush_wanted ||
+	    shared->memory_idle_bytes > shared->options.mem_parts_bytes_max)
 		due = now_ms;
 	return not_before(partition, due);
 }
@@ -33,9 +37,11 @@ partition_flush_due(const struct partition *partition, int64_t now_ms)
 int64_t
 partition_merge_due(const struct partition *partition, enum tree tree)
 {
-	if (!partition->merge_wanted[tree] || partition->forced || partition->shared->no_space)
+	if (!partition->merge_wanted[tree] || partition->forced)
 		return INT64_MAX;
-	return not_before(partition, INT64_MIN);
+	if (partition->shared->no_space) /* starting looks at the disk again */
+		return not_before(partition, tick_add(partition->shared->space_checked_tick_ms, SPACE_RECHECK_MS));
+	return not_before(partition, partition->merge_retry_tick_ms[tree]);
 }
 
 /* -- Flush ------------------------------------------------------------------------------------------------------------ */
@@ -72,7 +78,8 @@ partition_start_flush(struct partition *partition, struct job **out)
 static int
 candidates_collect(const struct partition *partition, enum tree tree, struct merge_candidate **out, size_t *count)
 {
-	struct merge_candidate *candidates = mem_array(partition->shared->env.mem, partition->slots_count, sizeof(*candidates));
+	struct merge_candidate *candidates =
+	    mem_array(partition->shared->env.mem, partition->slots_count, sizeof(*candidates));
 
 	if (candidates == NULL)
 		return ERR_MEMORY;
@@ -82,8 +89,11 @@ candidates_collect(const struct partition *partition, enum tree tree, struct mer
 
 		if ((part->tier == PART_TIER_BIG) != (tree == TREE_BIG) || part->table.damaged)
 			continue;
-		candidates[(*count)++] = (struct merge_candidate){ .bytes = table_shared_plan_bytes(partition->shared, part), .id = part->table.id,
-			.min_timestamp_ms = part->header.min_timestamp_ms, .busy = part->table.busy != 0 };
+		candidates[(*count)++] =
+		    (struct merge_candidate){ .bytes = table_shared_plan_bytes(partition->shared, part),
+			    .id = part->table.id,
+			    .min_timestamp_ms = part->header.min_timestamp_ms,
+			    .busy = part->table.busy != 0 };
 	}
 	*out = candidates;
 	return 0;
@@ -114,32 +124,40 @@ job_of_plan(struct partition *partition, enum tree tree, const struct merge_plan
 	return job_create(partition, tree == TREE_BIG ? JOB_BIG : JOB_SMALL, parts, n, 0, out);
 }
 
-/* Part format 14.4: a small worker may plan as large as the big tree allows, if the result then belongs there. */
 static int
-plan_locked(struct partition *partition, enum tree tree, struct merge_plan *plan)
+pick(const struct partition *partition, enum tree tree, uint64_t out_bytes_max, struct merge_plan *plan)
 {
-	struct table_shared *shared = partition->shared;
-	unsigned fan = shared->options.merge_fan;
 	struct merge_candidate *candidates;
-	uint64_t out_big, out_small;
 	size_t count;
-	int rc;
 
-	plan->count = 0;
-	TRY(max_out(shared, TREE_BIG, &out_big));
-	TRY(max_out(shared, TREE_SMALL, &out_small));
 	TRY(candidates_collect(partition, tree, &candidates, &count));
-	merge_plan_pick(candidates, count, fan, out_big, plan);
-	if (tree == TREE_SMALL && plan->count > 0 && plan->bytes <= shared->options.max_small_part_bytes && plan->bytes > out_small) {
-		/* the candidates were reordered and thinned out: collect them again */
-		mem_free(shared->env.mem, candidates);
-		plan->count = 0;
-		rc = candidates_collect(partition, tree, &candidates, &count);
-		if (rc != 0)
-			return rc;
-		merge_plan_pick(candidates, count, fan, out_small, plan);
-	}
-	mem_free(shared->env.mem, candidates);
+	merge_plan_pick(candidates, count, partition->shared->options.merge_fan, out_bytes_max, plan);
+	mem_free(partition->shared->env.mem, candidates);
+	return 0;
+}
+
+/*
+ * Part format 14.4: a small worker may plan as large as the big tree allows, if the result then belongs there. *cramped:
+ * only the free space stands against a merge.
+ */
+static int
+plan_locked(struct partition *partition, enum tree tree, struct merge_plan *plan, bool *cramped)
+{
+	const struct table_options *options = &partition->shared->options;
+	uint64_t out_big, out_small;
+
+	*cramped = false;
+	TRY(max_out(partition->shared, TREE_BIG, &out_big));
+	TRY(max_out(partition->shared, TREE_SMALL, &out_small));
+	TRY(pick(partition, tree, out_big, plan));
+	if (tree == TREE_SMALL && plan->count > 0 && plan->bytes <= options->max_small_part_bytes &&
+	    plan->bytes > out_small)
+		TRY(pick(partition, tree, out_small, plan));
+	if (plan->count > 0)
+		return 0;
+	TRY(pick(partition, tree, MERGE_BIG_PART_BYTES_MAX, plan));
+	*cramped = plan->count > 0;
+	plan->count = 0;
 	return 0;
 }
 
@@ -147,17 +165,21 @@ int
 partition_start_merge(struct partition *partition, enum tree tree, struct job **out)
 {
 	struct merge_plan plan = { .count = 0 };
+	bool cramped;
 	int rc = 0;
 
 	*out = NULL;
 	table_shared_check_space(partition->shared);
 	lock_take(&partition->lock);
 	if (!partition->closed && !partition->read_only && !partition->forced && !partition->shared->no_space) {
-		rc = plan_locked(partition, tree, &plan);
+		rc = plan_locked(partition, tree, &plan, &cramped);
 		if (rc == 0 && plan.count > 0)
 			rc = job_of_plan(partition, tree, &plan, out);
-		else if (rc == 0)
+		else if (rc == 0 && !cramped)
 			partition->merge_wanted[tree] = false;
+		else if (rc == 0)
+			partition->merge_retry_tick_ms[tree] =
+			    tick_add(clock_tick_ms(partition->shared->env.clock), CRAMPED_RETRY_MS);
 	}
 	lock_release(&partition->lock);
 	return rc;

@@ -54,7 +54,8 @@ slot_take(struct partition *partition, const struct part *part)
 	for (size_t i = 0; i < partition->slots_count; i++) {
 		if (partition->slots[i].part != part)
 			continue;
-		memmove(&partition->slots[i], &partition->slots[i + 1], (partition->slots_count - i - 1) * sizeof(partition->slots[0]));
+		memmove(&partition->slots[i], &partition->slots[i + 1],
+		    (partition->slots_count - i - 1) * sizeof(partition->slots[0]));
 		partition->slots_count--;
 		return;
 	}
@@ -123,7 +124,8 @@ output_path(const struct publish *publish, bool final)
 	char name[PART_NAME_MAX];
 
 	if (!final)
-		return mem_printf(partition->shared->env.mem, "%s/tmp/%016" PRIX64, partition->path[publish->tree], publish->id);
+		return mem_printf(
+		    partition->shared->env.mem, "%s/tmp/%016" PRIX64, partition->path[publish->tree], publish->id);
 	part_name_format(&publish->header, name);
 	return mem_printf(partition->shared->env.mem, "%s/%s", partition->path[publish->tree], name);
 }
@@ -132,7 +134,7 @@ static char *
 removed_path(const struct publish *publish, size_t source)
 {
 	return mem_printf(publish->partition->shared->env.mem, "%s/tmp/%016" PRIX64 ".removed.%zu",
-		publish->partition->path[tree_of(publish->sources[source])], publish->id, source);
+	    publish->partition->path[tree_of(publish->sources[source])], publish->id, source);
 }
 
 static int
@@ -190,7 +192,8 @@ txn_home(const struct publish *publish)
 static char *
 txn_path(const struct publish *publish)
 {
-	return mem_printf(publish->partition->shared->env.mem, "%s/txn/%016" PRIX64, publish->partition->path[txn_home(publish)], publish->id);
+	return mem_printf(publish->partition->shared->env.mem, "%s/txn/%016" PRIX64,
+	    publish->partition->path[txn_home(publish)], publish->id);
 }
 
 /* The file was written but its directory was not synced, for want of memory: that is all that is left to do. */
@@ -237,7 +240,8 @@ commit(struct publish *publish)
 		part_name_format(&publish->header, name);
 		to.name = name;
 	}
-	rc = txn_write(&place, txn_home(publish), publish->id, removes, n, publish->id, publish->tree, to, &publish->committed);
+	rc = txn_write(
+	    &place, txn_home(publish), publish->id, removes, n, publish->id, publish->tree, to, &publish->committed);
 	if (rc == 0)
 		publish->committed = true;
 	mem_free(mem, removes);
@@ -253,7 +257,7 @@ move(struct publish *publish)
 		if (source->tier == PART_TIER_MEM)
 			continue;
 		TRY(rename_and_free(publish->partition, mem_strdup(publish->partition->shared->env.mem, source->path),
-			removed_path(publish, publish->moved)));
+		    removed_path(publish, publish->moved)));
 		publish->changed[tree_of(source)] = true;
 	}
 	if (has_output(publish)) {
@@ -273,8 +277,9 @@ show(struct publish *publish)
 
 	if (has_output(publish)) {
 		char *path = output_path(publish, true);
-		int rc = path == NULL ? ERR_MEMORY : part_open_file(shared->env.io, shared->env.mem, shared->options.layout, path,
-			publish->tree == TREE_BIG ? PART_TIER_BIG : PART_TIER_SMALL, &part);
+		int rc = path == NULL ? ERR_MEMORY
+				      : part_open_file(shared->env.io, shared->env.mem, shared->options.layout, path,
+					    publish->tree == TREE_BIG ? PART_TIER_BIG : PART_TIER_SMALL, &part);
 
 		mem_free(shared->env.mem, path);
 		TRY(rc);
@@ -304,7 +309,8 @@ forget(struct publish *publish)
 		char *path = txn_path(publish);
 
 		if (path != NULL && io_unlink(shared->env.io, path) != 0)
-			log_write(shared->env.log, LOG_WARN, "a finished transaction stays until the next open: %s", err_message());
+			log_write(shared->env.log, LOG_WARN, "a finished transaction stays until the next open: %s",
+			    err_message());
 		mem_free(shared->env.mem, path);
 	}
 	for (size_t i = 0; i < publish->sources_count; i++)
@@ -316,8 +322,7 @@ static int
 step(struct publish *publish, bool *blocked)
 {
 	switch (publish->state) {
-	case PUBLISH_START:
-		return start(publish, blocked);
+	case PUBLISH_START: return start(publish, blocked);
 	case PUBLISH_SYNC_TMP:
 		TRY(sync_directory(publish->partition, publish->tree, "/tmp"));
 		publish->state = PUBLISH_COMMIT;
@@ -348,8 +353,7 @@ step(struct publish *publish, bool *blocked)
 		forget(publish);
 		publish->state = PUBLISH_DONE;
 		return 0;
-	case PUBLISH_DONE:
-		break;
+	case PUBLISH_DONE: break;
 	}
 	return 0;
 }

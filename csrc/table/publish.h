@@ -14,24 +14,31 @@
 #include "table/partition.h"
 
 enum publish_state {
-	PUBLISH_START, PUBLISH_SYNC_TMP, PUBLISH_COMMIT, PUBLISH_MOVE, PUBLISH_SYNC_SMALL, PUBLISH_SYNC_BIG, PUBLISH_SHOW, PUBLISH_FORGET,
+	PUBLISH_START,
+	PUBLISH_SYNC_TMP,
+	PUBLISH_COMMIT,
+	PUBLISH_MOVE,
+	PUBLISH_SYNC_SMALL,
+	PUBLISH_SYNC_BIG,
+	PUBLISH_SHOW,
+	PUBLISH_FORGET,
 	PUBLISH_DONE
 };
 
 struct publish {
 	struct partition *partition;
-	struct part **sources;      /* borrowed; they are in the partition's slots */
+	struct part **sources; /* borrowed; they are in the partition's slots */
 	size_t sources_count;
-	uint64_t id;                /* suffix of the output and name of the transaction */
-	enum tree tree;             /* where the output goes */
-	struct part_header header;  /* rows 0: nothing is left, there is no output */
-	uint64_t busy_after;        /* the new part belongs to this job from the start (stages of a force merge); 0: idle */
+	uint64_t id;               /* suffix of the output and name of the transaction */
+	enum tree tree;            /* where the output goes */
+	struct part_header header; /* rows 0: nothing is left, there is no output */
+	uint64_t busy_after; /* the new part belongs to this job from the start (stages of a force merge); 0: idle */
 	enum publish_state state;
 	bool committed;
-	bool changed[2];            /* directories of these trees were renamed */
-	size_t moved;               /* sources that have been renamed, or need not be */
-	size_t files;               /* sources on disk */
-	struct part *result;        /* after PUBLISH_SHOW: borrowed from the slots, NULL when nothing is left */
+	bool changed[2];     /* directories of these trees were renamed */
+	size_t moved;        /* sources that have been renamed, or need not be */
+	size_t files;        /* sources on disk */
+	struct part *result; /* after PUBLISH_SHOW: borrowed from the slots, NULL when nothing is left */
 };
 
 /* An in-memory part takes the place of raw rows. ERR_MEMORY: nothing happened; else raw is freed. */

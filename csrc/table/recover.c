@@ -32,8 +32,9 @@ damaged_path(struct recovery *recovery, const char *name, char **out)
 		bool exists;
 		int rc;
 
-		*out = i == 0 ? mem_printf(env->mem, "%s/damaged/%s_%s", env->side_path, recovery->partition->name, name)
-			: mem_printf(env->mem, "%s/damaged/%s_%s.%d", env->side_path, recovery->partition->name, name, i);
+		*out = i == 0
+		    ? mem_printf(env->mem, "%s/damaged/%s_%s", env->side_path, recovery->partition->name, name)
+		    : mem_printf(env->mem, "%s/damaged/%s_%s.%d", env->side_path, recovery->partition->name, name, i);
 		if (*out == NULL)
 			return ERR_MEMORY;
 		rc = io_exists(env->io, *out, &exists);
@@ -96,7 +97,8 @@ open_part(struct recovery *recovery, enum tree tree, const char *path, const cha
 	int rc;
 
 	if (under_other_name)
-		rc = part_open_file_as(shared->env.io, shared->env.mem, shared->options.layout, path, name, tier, &part);
+		rc =
+		    part_open_file_as(shared->env.io, shared->env.mem, shared->options.layout, path, name, tier, &part);
 	else
 		rc = part_open_file(shared->env.io, shared->env.mem, shared->options.layout, path, tier, &part);
 	if (rc == ERR_CORRUPTED) {
@@ -141,7 +143,8 @@ open_pending(struct recovery *recovery)
 
 			if (txn->to.name == NULL || is_removed(recovery, (enum tree)txn->to.root, txn->to.name))
 				continue;
-			path = mem_printf(env->mem, "%s/tmp/%s", recovery->partition->path[txn->from.root], txn->from.name);
+			path = mem_printf(
+			    env->mem, "%s/tmp/%s", recovery->partition->path[txn->from.root], txn->from.name);
 			rc = path == NULL ? ERR_MEMORY : io_exists(env->io, path, &exists);
 			if (rc == 0 && exists)
 				rc = open_part(recovery, (enum tree)txn->to.root, path, txn->to.name, true);
@@ -171,10 +174,11 @@ take_entry(struct recovery *recovery, enum tree tree, const struct io_entry *ent
 	int rc;
 
 	if (strcmp(entry->name, "parts.json") == 0)
-		return ERR(ERR_LAYOUT, "%s/parts.json: written by victoria-metrics 1.90 or newer, which this engine does not read",
-			recovery->partition->path[tree]);
+		return ERR(ERR_LAYOUT,
+		    "%s/parts.json: written by victoria-metrics 1.90 or newer, which this engine does not read",
+		    recovery->partition->path[tree]);
 	if (entry->type != IO_TYPE_DIRECTORY || strcmp(entry->name, "tmp") == 0 || strcmp(entry->name, "txn") == 0 ||
-		strcmp(entry->name, "snapshots") == 0)
+	    strcmp(entry->name, "snapshots") == 0)
 		return 0;
 	if (shared->options.read_only && is_removed(recovery, tree, entry->name))
 		return 0;
@@ -233,7 +237,8 @@ settle(struct recovery *recovery)
 static int
 recover_month(struct table *table, int month)
 {
-	struct recovery recovery = { .table = table, .pending = { { .mem = table->shared.env.mem }, { .mem = table->shared.env.mem } } };
+	struct recovery recovery = { .table = table,
+		.pending = { { .mem = table->shared.env.mem }, { .mem = table->shared.env.mem } } };
 	int rc;
 
 	if (table->by_month[month] != NULL)
@@ -268,17 +273,21 @@ recover_tree(struct table *table, enum tree tree)
 		const struct io_entry *entry = &list.entries[i];
 		int month = month_parse(entry->name);
 
-		if (strcmp(entry->name, "snapshots") == 0 || (entry->type != IO_TYPE_DIRECTORY && entry->type != IO_TYPE_SYMLINK))
+		if (strcmp(entry->name, "snapshots") == 0 ||
+		    (entry->type != IO_TYPE_DIRECTORY && entry->type != IO_TYPE_SYMLINK))
 			continue;
 		if (month < 0) {
 			/* a symlink to a file is ignored as a file is; a directory of another name stops the peer, and us */
 			struct io_stat stat = { .type = entry->type };
 			char *path = mem_printf(shared->env.mem, "%s/%s", shared->tree_path[tree], entry->name);
 
-			rc = path == NULL ? ERR_MEMORY : entry->type == IO_TYPE_SYMLINK ? io_stat(shared->env.io, path, &stat) : 0;
+			rc = path == NULL                    ? ERR_MEMORY
+			    : entry->type == IO_TYPE_SYMLINK ? io_stat(shared->env.io, path, &stat)
+							     : 0;
 			mem_free(shared->env.mem, path);
 			if (rc == 0 && stat.type == IO_TYPE_DIRECTORY)
-				rc = ERR(ERR_LAYOUT, "%s/%s is not a month (YYYY_MM): move it elsewhere", shared->tree_path[tree], entry->name);
+				rc = ERR(ERR_LAYOUT, "%s/%s is not a month (YYYY_MM): move it elsewhere",
+				    shared->tree_path[tree], entry->name);
 			continue;
 		}
 		rc = recover_month(table, month);

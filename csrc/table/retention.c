@@ -40,7 +40,8 @@ table_upkeep_due(const struct table *table)
 		const struct partition *partition = table->dropping;
 
 		/* while its jobs end there is nothing to do here */
-		if (table->drop_state != DROP_DRAIN || (partition->jobs_active == 0 && partition->committing == 0 && partition->snapshots == 0))
+		if (table->drop_state != DROP_DRAIN ||
+		    (partition->jobs_active == 0 && partition->committing == 0 && partition->snapshots == 0))
 			return INT64_MIN;
 	} else if (table->drop_tick_ms < due) {
 		due = table->drop_tick_ms;
@@ -57,7 +58,8 @@ find_stale(struct partition *partition, int64_t deadline_ms, uint64_t owner)
 	struct part *stale = NULL;
 
 	lock_take(&partition->lock);
-	for (size_t i = 0; i < partition->slots_count && stale == NULL && !partition->read_only && partition->snapshots == 0; i++) {
+	for (size_t i = 0;
+	     i < partition->slots_count && stale == NULL && !partition->read_only && partition->snapshots == 0; i++) {
 		struct part *part = partition->slots[i].part;
 
 		if (part->table.busy == 0 && part->header.max_timestamp_ms < deadline_ms)
@@ -80,7 +82,8 @@ remove_stale(struct table *table, struct partition *partition, struct part *part
 
 	if (rc == 0 && !blocked) {
 		table->shared.counters.parts_dropped++;
-		log_write(table->shared.env.log, LOG_INFO, "%s: a part of %" PRIu64 " bytes was out of retention and is gone", partition->name, bytes);
+		log_write(table->shared.env.log, LOG_INFO,
+		    "%s: a part of %" PRIu64 " bytes was out of retention and is gone", partition->name, bytes);
 		return 0;
 	}
 	lock_take(&partition->lock);
@@ -168,7 +171,8 @@ detach_dropped(struct table *table, bool *did)
 	lock_take(&table->lock);
 	if (table->dropped_count == table->dropped_room) {
 		size_t room = table->dropped_room == 0 ? 16 : table->dropped_room * 2;
-		struct partition **grown = mem_realloc(table->shared.env.mem, table->dropped, room * sizeof(struct partition *));
+		struct partition **grown =
+		    mem_realloc(table->shared.env.mem, table->dropped, room * sizeof(struct partition *));
 
 		if (grown == NULL) {
 			lock_release(&table->lock);
@@ -178,7 +182,8 @@ detach_dropped(struct table *table, bool *did)
 		table->dropped_room = room;
 	}
 	lock_take(&partition->lock);
-	idle = partition->jobs_active == 0 && partition->committing == 0 && partition->snapshots == 0 && !partition->forced;
+	idle = partition->jobs_active == 0 && partition->committing == 0 && partition->snapshots == 0 &&
+	    !partition->forced;
 	for (struct raw_rows *at = partition->converting; at != NULL; at = at->next)
 		idle = idle && !at->busy;
 	if (idle) {
@@ -227,8 +232,8 @@ move_to_trash(struct table *table, const struct partition *partition, enum tree 
 {
 	const struct table_env *env = &table->shared.env;
 	char *directory = mem_printf(env->mem, "%s/trash", env->side_path);
-	char *target = mem_printf(env->mem, "%s/trash/%s_%s_%016" PRIX64, env->side_path, tree == TREE_SMALL ? "small" : "big", partition->name,
-		clock_now_ns(env->clock));
+	char *target = mem_printf(env->mem, "%s/trash/%s_%s_%016" PRIX64, env->side_path,
+	    tree == TREE_SMALL ? "small" : "big", partition->name, clock_now_ns(env->clock));
 	int rc = directory == NULL || target == NULL ? ERR_MEMORY : io_mkdir_all(env->io, directory);
 
 	if (rc == 0)
@@ -268,22 +273,12 @@ continue_drop(struct table *table, bool *did)
 
 	*did = true;
 	switch (table->drop_state) {
-	case DROP_IDLE:
-		break;
-	case DROP_DRAIN:
-		return detach_dropped(table, did);
-	case DROP_MOVE_SMALL:
-		rc = move_to_trash(table, partition, TREE_SMALL);
-		break;
-	case DROP_SYNC_SMALL:
-		rc = sync_moved(table, TREE_SMALL);
-		break;
-	case DROP_MOVE_BIG:
-		rc = move_to_trash(table, partition, TREE_BIG);
-		break;
-	case DROP_SYNC_BIG:
-		rc = sync_moved(table, TREE_BIG);
-		break;
+	case DROP_IDLE: break;
+	case DROP_DRAIN: return detach_dropped(table, did);
+	case DROP_MOVE_SMALL: rc = move_to_trash(table, partition, TREE_SMALL); break;
+	case DROP_SYNC_SMALL: rc = sync_moved(table, TREE_SMALL); break;
+	case DROP_MOVE_BIG: rc = move_to_trash(table, partition, TREE_BIG); break;
+	case DROP_SYNC_BIG: rc = sync_moved(table, TREE_BIG); break;
 	}
 	lock_take(&table->lock);
 	if (rc == 0 && table->drop_state != DROP_SYNC_BIG) {
@@ -294,11 +289,13 @@ continue_drop(struct table *table, bool *did)
 	}
 	lock_release(&table->lock);
 	if (rc != 0) /* out of sight all the same: the next open finds what is left of it, and drops it */
-		log_write(table->shared.env.log, LOG_ERROR, "month %s is out of retention but stays on disk until the next open: %s", partition->name,
-			err_message());
+		log_write(table->shared.env.log, LOG_ERROR,
+		    "month %s is out of retention but stays on disk until the next open: %s", partition->name,
+		    err_message());
 	else if (table->dropping == NULL) {
 		table->shared.counters.partitions_dropped++;
-		log_write(table->shared.env.log, LOG_INFO, "month %s was out of retention and is gone", partition->name);
+		log_write(
+		    table->shared.env.log, LOG_INFO, "month %s was out of retention and is gone", partition->name);
 	}
 	return 0;
 }
@@ -312,7 +309,8 @@ needs_dedup(struct partition *partition, int64_t interval_ms)
 
 	lock_take(&partition->lock);
 	for (size_t i = 0; i < partition->slots_count; i++)
-		if (partition->slots[i].part->tier != PART_TIER_MEM && partition->slots[i].part->min_dedup_interval_ms < least)
+		if (partition->slots[i].part->tier != PART_TIER_MEM &&
+		    partition->slots[i].part->min_dedup_interval_ms < least)
 			least = partition->slots[i].part->min_dedup_interval_ms;
 	lock_release(&partition->lock);
 	return least < interval_ms && !partition->read_only;

@@ -121,7 +121,8 @@ static void
 shard_start(struct shard *shard, const struct table_shared *shared)
 {
 	int64_t now = clock_tick_ms(shared->env.clock);
-	int64_t wait = shared->options.visible_ms < shared->options.durable_ms ? shared->options.visible_ms : shared->options.durable_ms;
+	int64_t wait = shared->options.visible_ms < shared->options.durable_ms ? shared->options.visible_ms
+									       : shared->options.durable_ms;
 
 	shard->epoch = shared->epoch;
 	shard->durable_by_tick_ms = tick_add(now, shared->options.durable_ms);
@@ -129,8 +130,8 @@ shard_start(struct shard *shard, const struct table_shared *shared)
 }
 
 int
-shard_append(struct shard *shard, struct table_shared *shared, const struct row *rows, size_t n, size_t *taken, bool *started,
-	bool *closed)
+shard_append(struct shard *shard, struct table_shared *shared, const struct row *rows, size_t n, size_t *taken,
+    bool *started, bool *closed)
 {
 	size_t room;
 	int rc;

@@ -40,15 +40,15 @@ struct raw_rows {
 
 struct shard {
 	struct lock lock;
-	struct row_batch *batch;       /* NULL: empty */
+	struct row_batch *batch; /* NULL: empty */
 	uint32_t count;
-	uint32_t expected;             /* rows of the batch before: the next one starts with that much room */
-	bool closed;                   /* the partition was dropped */
-	uint64_t added;                /* rows ever taken */
+	uint32_t expected; /* rows of the batch before: the next one starts with that much room */
+	bool closed;       /* the partition was dropped */
+	uint64_t added;    /* rows ever taken */
 	int64_t durable_by_tick_ms;
-	_Atomic int64_t due_tick_ms;   /* when the rows must become a part; INT64_MAX: empty */
-	_Atomic uint64_t epoch;        /* of the oldest row; UINT64_MAX: empty */
-	char apart[64];                /* so that two shards never share a cache line */
+	_Atomic int64_t due_tick_ms; /* when the rows must become a part; INT64_MAX: empty */
+	_Atomic uint64_t epoch;      /* of the oldest row; UINT64_MAX: empty */
+	char apart[64];              /* so that two shards never share a cache line */
 };
 
 void row_batch_ref(struct row_batch *batch);
@@ -61,8 +61,8 @@ void shard_destroy(struct shard *shard);
  * Takes the first rows it has room for; *taken == 0 means full: detach and try again. *started: the batch was empty
  * before, so a deadline has appeared. *closed: the partition is gone, nothing was taken.
  */
-NODISCARD int shard_append(struct shard *shard, struct table_shared *shared, const struct row *rows, size_t n, size_t *taken,
-	bool *started, bool *closed);
+NODISCARD int shard_append(struct shard *shard, struct table_shared *shared, const struct row *rows, size_t n,
+    size_t *taken, bool *started, bool *closed);
 /* Moves the rows to *out (fields next, busy, retry are the caller's); false when there are none, or when `only_full`
  * and it is not. The partition's lock is held. */
 bool shard_detach(struct shard *shard, const struct table_shared *shared, bool only_full, struct raw_rows *out);

@@ -69,7 +69,8 @@ link_part(struct table *table, const char *from, const char *to)
 
 /* The parts of one tree into <root>/<month>, which is made even if there are none. */
 static int
-link_tree(struct table *table, struct partition *partition, enum tree tree, struct part *const *parts, size_t count, const char *root)
+link_tree(struct table *table, struct partition *partition, enum tree tree, struct part *const *parts, size_t count,
+    const char *root)
 {
 	const struct table_env *env = &table->shared.env;
 	char *month = mem_printf(env->mem, "%s/%s", root, partition->name);

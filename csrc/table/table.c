@@ -79,7 +79,8 @@ table_insert(struct table *table, struct partition *partition)
 
 	if (table->partitions_count == table->partitions_room) {
 		size_t room = table->partitions_room == 0 ? 16 : table->partitions_room * 2;
-		struct partition **grown = mem_realloc(table->shared.env.mem, table->partitions, room * sizeof(struct partition *));
+		struct partition **grown =
+		    mem_realloc(table->shared.env.mem, table->partitions, room * sizeof(struct partition *));
 
 		if (grown == NULL)
 			return ERR_MEMORY;
@@ -209,7 +210,7 @@ needs_assistance(const struct table *table, const struct partition *partition)
 	const struct table_shared *shared = &table->shared;
 
 	return partition->small_parts > MERGE_SMALL_PARTS_ASSIST ||
-		shared->memory_idle_bytes > shared->options.mem_parts_bytes_max * ASSIST_MEMORY_FACTOR;
+	    shared->memory_idle_bytes > shared->options.mem_parts_bytes_max * ASSIST_MEMORY_FACTOR;
 }
 
 static int
@@ -292,7 +293,8 @@ table_add(struct table *table, struct row *rows, size_t n, struct add_counts *co
 		first = partition->min_ms > min_ms ? partition->min_ms : min_ms;
 		last = partition->max_ms < max_ms ? partition->max_ms : max_ms;
 		/* one comparison for both bounds: what is below first wraps to a large number */
-		while (end < n && (uint64_t)rows[end].timestamp_ms - (uint64_t)first <= (uint64_t)last - (uint64_t)first)
+		while (
+		    end < n && (uint64_t)rows[end].timestamp_ms - (uint64_t)first <= (uint64_t)last - (uint64_t)first)
 			end++;
 		TRY(add_run(table, partition, rows + i, end - i, counts));
 		i = end;
@@ -399,7 +401,7 @@ table_force_merge_request(struct table *table, const char *partition, uint64_t *
 		struct partition *one = month < 0 ? NULL : table->by_month[month];
 
 		rc = one == NULL ? ERR(ERR_NOTFOUND, "there is no partition %s", partition)
-			: force_request(&table->forces, &table->shared, &one, 1, ticket);
+				 : force_request(&table->forces, &table->shared, &one, 1, ticket);
 	}
 	lock_release(&table->lock);
 	if (rc == 0)

@@ -32,29 +32,30 @@ struct table;
 /* What the table must know about the index without knowing the index. */
 struct table_hooks {
 	void *context;
-	uint64_t (*index_last_seq)(void *context);      /* registrations so far */
-	uint64_t (*index_durable_seq)(void *context);   /* those that survive a crash */
-	void (*index_flush_request)(void *context);     /* make them durable soon */
+	uint64_t (*index_last_seq)(void *context);    /* registrations so far */
+	uint64_t (*index_durable_seq)(void *context); /* those that survive a crash */
+	void (*index_flush_request)(void *context);   /* make them durable soon */
 	int (*deleted_acquire)(void *context, const struct u64set **out);
 	void (*deleted_release)(void *context, const struct u64set *set);
-	void (*wake)(void *context);                    /* work became due earlier than table_next_tick_ms said */
+	void (*wake)(void *context); /* work became due earlier than table_next_tick_ms said */
 };
 
 struct table_options {
 	enum layout layout;
-	unsigned shards;                /* raw-row shards per partition; 0: (CPUs + 7) / 8 as the peer */
-	uint32_t shard_rows;            /* rows that make a shard full; 0: chosen so that one conversion stays under 2 ms */
-	int64_t visible_ms;             /* raw rows become a part after this */
-	int64_t durable_ms;             /* rows are on disk this long after their add, plus one write */
-	int64_t retention_ms;           /* 0: for ever */
-	int64_t future_limit_ms;        /* rows later than now + this are refused */
+	unsigned shards;         /* raw-row shards per partition; 0: (CPUs + 7) / 8 as the peer */
+	uint32_t shard_rows;     /* rows that make a shard full; 0: chosen so that one conversion stays under 2 ms */
+	int64_t visible_ms;      /* raw rows become a part after this */
+	int64_t durable_ms;      /* rows are on disk this long after their add, plus one write */
+	int64_t retention_ms;    /* 0: for ever */
+	int64_t future_limit_ms; /* rows later than now + this are refused */
 	int64_t dedup_interval_ms;
 	enum dedup_keep dedup_keep;
-	unsigned merge_fan;             /* 15 */
-	unsigned merge_workers;         /* most merges of one kind at once; 0: (CPUs + 1) / 2 */
-	uint64_t max_small_part_bytes;  /* above: big; 0: from memory as part format 14.3 */
+	unsigned merge_fan;            /* 15 */
+	unsigned merge_workers;        /* most merges of one kind at once; 0: (CPUs + 1) / 2 */
+	uint64_t max_small_part_bytes; /* above: big; 0: from memory as part format 14.3 */
 	uint64_t min_free_disk_bytes;
-	uint64_t mem_parts_bytes_max;   /* in-memory parts above this are flushed early; 0: an eighth of the memory limit */
+	uint64_t
+	    mem_parts_bytes_max; /* in-memory parts above this are flushed early; 0: an eighth of the memory limit */
 	bool read_only;
 };
 
@@ -63,8 +64,8 @@ struct table_env {
 	struct mem *mem;
 	const struct clock *clock;
 	struct log *log;
-	const char *data_path;          /* <root>/data */
-	const char *side_path;          /* <root>/tsengine: trash/ and damaged/ are made in it when needed */
+	const char *data_path; /* <root>/data */
+	const char *side_path; /* <root>/tsengine: trash/ and damaged/ are made in it when needed */
 	const struct tsid_map *tsids;
 	tsid_map_get_fn *tsid_get;
 	struct table_hooks hooks;
@@ -106,10 +107,11 @@ struct table_view {
 	struct part **parts;
 	size_t count;
 	struct mem *mem;
-	uint64_t partial;       /* damaged or unreadable parts left out */
+	uint64_t partial; /* damaged or unreadable parts left out */
 };
 /* wanted: sorted metric ids of the series asked for (raw rows of others are not copied); NULL: all. */
-NODISCARD int table_view_open(struct table *table, int64_t min_ms, int64_t max_ms, const struct u64set *wanted, struct table_view *out);
+NODISCARD int table_view_open(
+    struct table *table, int64_t min_ms, int64_t max_ms, const struct u64set *wanted, struct table_view *out);
 void table_view_close(struct table_view *view);
 /* A cursor met ERR_CORRUPTED in this part: excluded from merges, reported, set aside at the next open. */
 void table_part_damaged(struct table *table, struct part *part);
@@ -140,10 +142,13 @@ NODISCARD int table_partitions(struct table *table, struct table_partition_info 
 
 struct table_stats {
 	uint64_t rows_added, rows_past, rows_future, raw_rows;
-	uint64_t parts_mem, parts_small, parts_big, rows_mem, rows_small, rows_big, blocks_mem, blocks_small, blocks_big;
+	uint64_t parts_mem, parts_small, parts_big, rows_mem, rows_small, rows_big, blocks_mem, blocks_small,
+	    blocks_big;
 	uint64_t bytes_mem, bytes_small, bytes_big;
-	uint64_t merges_mem, merges_small, merges_big, rows_merged_small, rows_merged_big, rows_deleted, rows_deduplicated;
-	uint64_t assisted_merges, active_merges, bytes_written, flushes, parts_damaged, partitions, partitions_read_only, partitions_dropped, parts_dropped;
+	uint64_t merges_mem, merges_small, merges_big, rows_merged_small, rows_merged_big, rows_deleted,
+	    rows_deduplicated;
+	uint64_t assisted_merges, active_merges, bytes_written, flushes, parts_damaged, partitions,
+	    partitions_read_only, partitions_dropped, parts_dropped;
 	bool no_space;
 };
 void table_stats(struct table *table, struct table_stats *out);

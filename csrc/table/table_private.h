@@ -16,25 +16,25 @@ enum drop_state { DROP_IDLE, DROP_DRAIN, DROP_MOVE_SMALL, DROP_SYNC_SMALL, DROP_
 
 struct table {
 	struct table_shared shared;
-	struct lock create_lock;        /* one partition is made at a time; taken before table->lock */
+	struct lock create_lock; /* one partition is made at a time; taken before table->lock */
 	struct lock lock;
 	struct partition *_Atomic by_month[MONTHS_MAX];
 	struct partition *_Atomic recent; /* the partition of the last row added: most rows are of one month */
-	_Atomic int64_t future_ms;      /* accepted at least up to here: the clock only goes on */
-	int64_t last_ms;                /* of the last month there can be */
-	struct partition **partitions;  /* ascending by month */
+	_Atomic int64_t future_ms;        /* accepted at least up to here: the clock only goes on */
+	int64_t last_ms;                  /* of the last month there can be */
+	struct partition **partitions;    /* ascending by month */
 	size_t partitions_count, partitions_room;
 	struct partition **dropped;
 	size_t dropped_count, dropped_room;
-	struct job *jobs;               /* oldest first */
+	struct job *jobs; /* oldest first */
 	unsigned jobs_count[JOB_KINDS];
 	struct force_list forces;
 	/* retention; INT64_MAX: off */
 	int64_t stale_tick_ms, drop_tick_ms, dedup_tick_ms;
-	bool upkeep_running;            /* one thread at a time does the three */
+	bool upkeep_running; /* one thread at a time does the three */
 	struct partition *dropping;
 	enum drop_state drop_state;
-	char *drop_moved;               /* where the half that was renamed is now, until that is durable */
+	char *drop_moved; /* where the half that was renamed is now, until that is durable */
 };
 
 /* Finds or makes (create) the partition of a month; *out NULL: there is none. */

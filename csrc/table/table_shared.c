@@ -12,11 +12,11 @@
 #include "table/shard.h"
 
 enum {
-	SHARD_ROWS_MIN = 10000,   /* part format 14.1 */
-	SHARD_ROWS_MAX = 65536,   /* one conversion of so many rows stays under 2 ms */
+	SHARD_ROWS_MIN = 10000,          /* part format 14.1 */
+	SHARD_ROWS_MAX = 65536,          /* one conversion of so many rows stays under 2 ms */
 	FILE_BYTES_PER_1024_ROWS = 2048, /* before anything was written */
 	LEARN_ROWS_MIN = 1000,
-	SHARD_MEMORY_SHARE = 256  /* all shards of a partition together may take this fraction of the memory */
+	SHARD_MEMORY_SHARE = 256 /* all shards of a partition together may take this fraction of the memory */
 };
 #define SMALL_PART_BYTES_MIN UINT64_C(10000000) /* part format 14.3 */
 
@@ -33,7 +33,8 @@ tick_add(int64_t tick_ms, int64_t add_ms)
 uint64_t
 table_shared_plan_bytes(const struct table_shared *shared, const struct part *part)
 {
-	return part->tier == PART_TIER_MEM ? part->header.rows * shared->file_bytes_per_1024_rows / 1024 + 1 : part->bytes;
+	return part->tier == PART_TIER_MEM ? part->header.rows * shared->file_bytes_per_1024_rows / 1024 + 1
+					   : part->bytes;
 }
 
 void
@@ -56,7 +57,9 @@ options_resolve(struct table_options *options, uint64_t memory_limit_bytes)
 		options->shards = (thread_cpus() + 7) / 8;
 	if (options->shard_rows == 0) {
 		rows = memory_bytes / options->shards / SHARD_MEMORY_SHARE / sizeof(struct row);
-		options->shard_rows = rows < SHARD_ROWS_MIN ? SHARD_ROWS_MIN : rows > SHARD_ROWS_MAX ? SHARD_ROWS_MAX : (uint32_t)rows;
+		options->shard_rows = rows < SHARD_ROWS_MIN ? SHARD_ROWS_MIN
+		    : rows > SHARD_ROWS_MAX                 ? SHARD_ROWS_MAX
+							    : (uint32_t)rows;
 	}
 	if (options->merge_fan < 2)
 		options->merge_fan = MERGE_FAN_DEFAULT;
@@ -65,7 +68,8 @@ options_resolve(struct table_options *options, uint64_t memory_limit_bytes)
 	if (options->merge_workers == 0)
 		options->merge_workers = (thread_cpus() + 1) / 2;
 	if (options->max_small_part_bytes == 0) {
-		options->max_small_part_bytes = machine_bytes * 2 / 5 / 15; /* the 40 % that the peer leaves to the page cache */
+		options->max_small_part_bytes =
+		    machine_bytes * 2 / 5 / 15; /* the 40 % that the peer leaves to the page cache */
 		if (options->max_small_part_bytes < SMALL_PART_BYTES_MIN)
 			options->max_small_part_bytes = SMALL_PART_BYTES_MIN;
 	}
@@ -90,7 +94,7 @@ table_shared_init(struct table_shared *shared, const struct table_env *env, cons
 	shared->tree_path[TREE_SMALL] = mem_printf(env->mem, "%s/small", env->data_path);
 	shared->tree_path[TREE_BIG] = mem_printf(env->mem, "%s/big", env->data_path);
 	if (shared->env.data_path == NULL || shared->env.side_path == NULL || shared->tree_path[TREE_SMALL] == NULL ||
-		shared->tree_path[TREE_BIG] == NULL)
+	    shared->tree_path[TREE_BIG] == NULL)
 		return ERR_MEMORY;
 	return 0;
 }
@@ -152,8 +156,10 @@ table_shared_check_space(struct table_shared *shared)
 		return; /* what cannot be read does not limit */
 	low = bytes < shared->options.min_free_disk_bytes;
 	if (low != shared->no_space)
-		log_write(shared->env.log, low ? LOG_WARN : LOG_INFO, low ? "%s: only %llu bytes free; new rows are refused until there are more"
-			: "%s: %llu bytes free; rows are accepted again", shared->env.data_path, (unsigned long long)bytes);
+		log_write(shared->env.log, low ? LOG_WARN : LOG_INFO,
+		    low ? "%s: only %llu bytes free; new rows are refused until there are more"
+			: "%s: %llu bytes free; rows are accepted again",
+		    shared->env.data_path, (unsigned long long)bytes);
 	shared->no_space = low;
 }
 
@@ -161,7 +167,8 @@ void
 table_shared_space_ran_out(struct table_shared *shared)
 {
 	if (!shared->no_space)
-		log_write(shared->env.log, LOG_WARN, "%s: the disk is full; new rows are refused until there is space", shared->env.data_path);
+		log_write(shared->env.log, LOG_WARN, "%s: the disk is full; new rows are refused until there is space",
+		    shared->env.data_path);
 	shared->space_checked_tick_ms = clock_tick_ms(shared->env.clock);
 	shared->no_space = true;
 }

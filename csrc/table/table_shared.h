@@ -25,8 +25,10 @@ enum tree { TREE_SMALL = 0, TREE_BIG = 1 };
 /* Monotonic counters behind table_stats. */
 struct table_counters {
 	_Atomic uint64_t rows_past, rows_future; /* rows added are counted in the shards */
-	_Atomic uint64_t merges_mem, merges_small, merges_big, rows_merged_small, rows_merged_big, rows_deleted, rows_deduplicated;
-	_Atomic uint64_t assisted_merges, active_merges, bytes_written, flushes, parts_damaged, partitions_dropped, parts_dropped;
+	_Atomic uint64_t merges_mem, merges_small, merges_big, rows_merged_small, rows_merged_big, rows_deleted,
+	    rows_deduplicated;
+	_Atomic uint64_t assisted_merges, active_merges, bytes_written, flushes, parts_damaged, partitions_dropped,
+	    parts_dropped;
 };
 
 struct row_batch;
@@ -34,13 +36,13 @@ struct row_batch;
 struct table_shared {
 	struct table_env env;
 	struct table_options options;
-	char *tree_path[2];                    /* <data>/small, <data>/big */
+	char *tree_path[2]; /* <data>/small, <data>/big */
 	struct table_counters counters;
-	_Atomic uint32_t part_ids;             /* last small integer given to a part */
+	_Atomic uint32_t part_ids; /* last small integer given to a part */
 	_Atomic uint64_t job_ids;
-	_Atomic uint64_t epoch;                /* rows added now belong to it; a flush request ends it */
-	_Atomic uint64_t flush_wanted;         /* rows of this epoch and before are due at once */
-	_Atomic uint64_t memory_idle_bytes;    /* in-memory parts that no job has */
+	_Atomic uint64_t epoch;             /* rows added now belong to it; a flush request ends it */
+	_Atomic uint64_t flush_wanted;      /* rows of this epoch and before are due at once */
+	_Atomic uint64_t memory_idle_bytes; /* in-memory parts that no job has */
 	_Atomic uint64_t reserved_bytes;
 	_Atomic uint64_t file_bytes_per_1024_rows; /* as recent merges wrote them */
 	_Atomic bool no_space;
@@ -50,7 +52,7 @@ struct table_shared {
 	int64_t free_read_tick_ms[2];
 	struct row_batch *spares[SPARE_BATCHES_MAX]; /* full-sized batches for reuse: fresh memory costs page faults */
 	size_t spares_count;
-	struct buf damaged_names;              /* one per line */
+	struct buf damaged_names; /* one per line */
 	struct trash trash;
 };
 
@@ -62,7 +64,8 @@ uint64_t table_shared_plan_bytes(const struct table_shared *shared, const struct
  */
 void table_shared_learn_size(struct table_shared *shared, uint64_t rows, uint64_t bytes);
 
-NODISCARD int table_shared_init(struct table_shared *shared, const struct table_env *env, const struct table_options *options);
+NODISCARD int
+table_shared_init(struct table_shared *shared, const struct table_env *env, const struct table_options *options);
 void table_shared_free(struct table_shared *shared);
 
 /* Free bytes of a tree's file system, at most FREE_SPACE_CACHE_MS old, less what running jobs may write and min_free_disk. */

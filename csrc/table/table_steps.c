@@ -206,12 +206,12 @@ table_step(struct table *table, const struct budget *budget, bool *did)
 		table->upkeep_running = true;
 	lock_release(&table->lock);
 	switch (unit.kind) {
-	case UNIT_NONE:
-		break;
+	case UNIT_NONE: break;
 	case UNIT_CONVERT:
 		rc = partition_convert_due(unit.partition, clock_tick_ms(table->shared.env.clock), did);
 		if (rc == ERR_MEMORY) { /* the rows wait, and answer; they are tried again in a second */
-			log_write(table->shared.env.log, LOG_WARN, "rows of %s stay unsorted for now: %s", unit.partition->name, err_message());
+			log_write(table->shared.env.log, LOG_WARN, "rows of %s stay unsorted for now: %s",
+			    unit.partition->name, err_message());
 			*did = true;
 			rc = 0;
 		}
@@ -221,9 +221,7 @@ table_step(struct table *table, const struct budget *budget, bool *did)
 		job_step(unit.job, budget);
 		job_let_go(table, unit.job);
 		break;
-	case UNIT_TRASH:
-		trash_step(&table->shared.trash, did);
-		break;
+	case UNIT_TRASH: trash_step(&table->shared.trash, did); break;
 	case UNIT_UPKEEP:
 		rc = table_upkeep_step(table, did);
 		lock_take(&table->lock);

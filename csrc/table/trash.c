@@ -110,7 +110,8 @@ trash_step(struct trash *trash, bool *did)
 		return;
 	rc = delete_some(trash, path, &gone);
 	if (rc != 0)
-		log_write(trash->log, LOG_WARN, "%s could not be deleted now, the next open does it: %s", path, err_message());
+		log_write(trash->log, LOG_WARN, "%s could not be deleted now, the next open does it: %s", path,
+		    err_message());
 	lock_take(&trash->lock);
 	if (rc == 0 && !gone && push(trash, path))
 		path = NULL;

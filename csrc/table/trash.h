@@ -29,7 +29,11 @@ void trash_init(struct trash *trash, struct io *io, struct mem *mem, struct log 
 void trash_free(struct trash *trash);
 /* Takes a mem_alloc'ed path; NULL is fine. */
 void trash_add(struct trash *trash, char *path);
-static inline bool trash_any(const struct trash *trash) { return trash->waiting > 0; }
+static inline bool
+trash_any(const struct trash *trash)
+{
+	return trash->waiting > 0;
+}
 /* Deletes some files of one directory; *did false: nothing to do (another thread may have the last one). */
 void trash_step(struct trash *trash, bool *did);
 

@@ -75,7 +75,8 @@ gather_raw(struct partition *partition, struct mem *mem, struct raw_list *list)
 }
 
 static int
-gather_partition(struct partition *partition, int64_t min_ms, int64_t max_ms, struct table_view *view, size_t *room, struct raw_list *list)
+gather_partition(struct partition *partition, int64_t min_ms, int64_t max_ms, struct table_view *view, size_t *room,
+    struct raw_list *list)
 {
 	int rc = 0;
 
@@ -110,8 +111,8 @@ is_wanted(const struct table_shared *shared, const struct u64set *wanted, struct
 
 /* Copies the rows to be seen to out; returns how many. */
 static size_t
-select_rows(const struct table_shared *shared, const struct raw_view *raw, int64_t min_ms, int64_t max_ms, const struct u64set *wanted,
-	struct wanted_memo *memo, struct row *out)
+select_rows(const struct table_shared *shared, const struct raw_view *raw, int64_t min_ms, int64_t max_ms,
+    const struct u64set *wanted, struct wanted_memo *memo, struct row *out)
 {
 	size_t n = 0;
 
@@ -128,8 +129,8 @@ select_rows(const struct table_shared *shared, const struct raw_view *raw, int64
 }
 
 static int
-add_raw_parts(struct table *table, const struct raw_list *list, int64_t min_ms, int64_t max_ms, const struct u64set *wanted,
-	struct table_view *view, size_t *room)
+add_raw_parts(struct table *table, const struct raw_list *list, int64_t min_ms, int64_t max_ms,
+    const struct u64set *wanted, struct table_view *view, size_t *room)
 {
 	const struct table_shared *shared = &table->shared;
 	struct wanted_memo *memo;
@@ -151,7 +152,8 @@ add_raw_parts(struct table *table, const struct raw_list *list, int64_t min_ms, 
 
 		if (n == 0)
 			continue;
-		rc = mem_part_create(view->mem, shared->options.layout, rows, n, shared->env.tsids, shared->env.tsid_get, &part);
+		rc = mem_part_create(
+		    view->mem, shared->options.layout, rows, n, shared->env.tsids, shared->env.tsid_get, &part);
 		if (rc != 0)
 			break;
 		rc = view_add_part(view, room, part);
@@ -166,7 +168,8 @@ add_raw_parts(struct table *table, const struct raw_list *list, int64_t min_ms, 
 /* -- The view ----------------------------------------------------------------------------------------------------------- */
 
 int
-table_view_open(struct table *table, int64_t min_ms, int64_t max_ms, const struct u64set *wanted, struct table_view *out)
+table_view_open(
+    struct table *table, int64_t min_ms, int64_t max_ms, const struct u64set *wanted, struct table_view *out)
 {
 	struct raw_list list = { .items = NULL };
 	struct partition **partitions;

@@ -25,8 +25,8 @@ struct tt_merge_block {
 
 /* Renames tmp to the part's name under parent and opens it. */
 static int
-finish_part(struct tt_table_env *env, struct part_writer *writer, enum layout layout, const char *parent, const char *tmp, uint64_t suffix,
-	struct part **out)
+finish_part(struct tt_table_env *env, struct part_writer *writer, enum layout layout, const char *parent,
+    const char *tmp, uint64_t suffix, struct part **out)
 {
 	struct part_header header;
 	char name[PART_NAME_MAX], path[700];
@@ -43,13 +43,16 @@ finish_part(struct tt_table_env *env, struct part_writer *writer, enum layout la
 }
 
 /* A file part of these blocks, as the peer's own writer makes it of rows. */
-int tt_merge_file_of_blocks(struct tt_table_env *env, int layout, const char *parent, uint64_t suffix, int64_t dedup_ms, int keep,
-	const struct tt_merge_block *blocks, size_t n, struct part **out);
+int tt_merge_file_of_blocks(struct tt_table_env *env, int layout, const char *parent, uint64_t suffix, int64_t dedup_ms,
+    int keep, const struct tt_merge_block *blocks, size_t n, struct part **out);
 int
-tt_merge_file_of_blocks(struct tt_table_env *env, int layout, const char *parent, uint64_t suffix, int64_t dedup_ms, int keep,
-	const struct tt_merge_block *blocks, size_t n, struct part **out)
+tt_merge_file_of_blocks(struct tt_table_env *env, int layout, const char *parent, uint64_t suffix, int64_t dedup_ms,
+    int keep, const struct tt_merge_block *blocks, size_t n, struct part **out)
 {
-	struct part_writer_options options = { .layout = (enum layout)layout, .index_level = 1, .policy = "", .dedup_interval_ms = dedup_ms,
+	struct part_writer_options options = { .layout = (enum layout)layout,
+		.index_level = 1,
+		.policy = "",
+		.dedup_interval_ms = dedup_ms,
 		.dedup_keep = (enum dedup_keep)keep };
 	struct int64s_scratch scratch;
 	struct part_writer *writer;
@@ -68,8 +71,10 @@ tt_merge_file_of_blocks(struct tt_table_env *env, int layout, const char *parent
 		memcpy(block.timestamps_ms, blocks[i].timestamps_ms, blocks[i].rows * sizeof(int64_t));
 		memcpy(block.values, blocks[i].values, blocks[i].rows * sizeof(double));
 		block.state = BLOCK_RAW;
-		block.header = (struct block_header){ .tsid = blocks[i].tsid, .rows = (uint32_t)blocks[i].rows,
-			.precision_bits = blocks[i].precision_bits, .min_timestamp_ms = blocks[i].timestamps_ms[0],
+		block.header = (struct block_header){ .tsid = blocks[i].tsid,
+			.rows = (uint32_t)blocks[i].rows,
+			.precision_bits = blocks[i].precision_bits,
+			.min_timestamp_ms = blocks[i].timestamps_ms[0],
 			.max_timestamp_ms = blocks[i].timestamps_ms[blocks[i].rows - 1] };
 		rc = part_writer_add(writer, &block, &scratch);
 	}
@@ -101,14 +106,16 @@ struct tt_merge_spec {
 };
 
 /* Merges; *out is the opened result, NULL when nothing is left. *steps counts them. *damaged: index of the source at fault, or n. */
-int tt_merge(struct tt_table_env *env, struct part **sources, size_t n, const struct tt_merge_spec *spec, const char *parent,
-	struct part **out, struct merge_counts *counts, uint64_t *steps, size_t *damaged);
+int tt_merge(struct tt_table_env *env, struct part **sources, size_t n, const struct tt_merge_spec *spec,
+    const char *parent, struct part **out, struct merge_counts *counts, uint64_t *steps, size_t *damaged);
 int
-tt_merge(struct tt_table_env *env, struct part **sources, size_t n, const struct tt_merge_spec *spec, const char *parent,
-	struct part **out, struct merge_counts *counts, uint64_t *steps, size_t *damaged)
+tt_merge(struct tt_table_env *env, struct part **sources, size_t n, const struct tt_merge_spec *spec,
+    const char *parent, struct part **out, struct merge_counts *counts, uint64_t *steps, size_t *damaged)
 {
 	char tmp[600], name[PART_NAME_MAX], path[800];
-	struct merge_options options = { .io = env->io, .mem = &env->mem, .deleted = &env->deleted, .retention_deadline_ms = spec->deadline_ms };
+	struct merge_options options = {
+		.io = env->io, .mem = &env->mem, .deleted = &env->deleted, .retention_deadline_ms = spec->deadline_ms
+	};
 	struct part_header header;
 	struct merge *merge;
 	bool done = false;
@@ -119,8 +126,11 @@ tt_merge(struct tt_table_env *env, struct part **sources, size_t n, const struct
 	*damaged = n;
 	snprintf(tmp, sizeof(tmp), "%s/merge-%llu", parent, (unsigned long long)spec->suffix);
 	options.directory = spec->in_memory ? NULL : tmp;
-	options.writer = (struct part_writer_options){ .layout = (enum layout)spec->layout, .index_level = merge_index_level(sources, n),
-		.dedup_interval_ms = spec->dedup_ms, .dedup_keep = (enum dedup_keep)spec->keep, .policy = "" };
+	options.writer = (struct part_writer_options){ .layout = (enum layout)spec->layout,
+		.index_level = merge_index_level(sources, n),
+		.dedup_interval_ms = spec->dedup_ms,
+		.dedup_keep = (enum dedup_keep)spec->keep,
+		.policy = "" };
 	TRY(merge_create(sources, n, &options, &merge));
 	for (; rc == 0 && !done; ++*steps) {
 		struct budget budget = spec->budget_us == 0 ? budget_unlimited() : budget_of_us(spec->budget_us);
@@ -150,11 +160,11 @@ tt_merge(struct tt_table_env *env, struct part **sources, size_t n, const struct
 }
 
 /* The blocks of a file part: headers, and payloads in hex, each "ts val" into text + 2 * i * hex_room. */
-int tt_merge_blocks(struct tt_table_env *env, struct part *part, struct block_header *headers, char *hex, size_t hex_room, size_t room,
-	size_t *count);
+int tt_merge_blocks(struct tt_table_env *env, struct part *part, struct block_header *headers, char *hex,
+    size_t hex_room, size_t room, size_t *count);
 int
-tt_merge_blocks(struct tt_table_env *env, struct part *part, struct block_header *headers, char *hex, size_t hex_room, size_t room,
-	size_t *count)
+tt_merge_blocks(struct tt_table_env *env, struct part *part, struct block_header *headers, char *hex, size_t hex_room,
+    size_t room, size_t *count)
 {
 	struct part_cursor *cursor;
 	struct block block;
@@ -196,9 +206,11 @@ tt_merge_rows(struct tt_table_env *env, struct part *part, bool strict, struct t
 }
 
 /* A part of the environment's memory set through the disk: for sources that must be files. */
-int tt_merge_file_of_part(struct tt_table_env *env, struct part *part, const struct tt_merge_spec *spec, const char *parent, struct part **out);
+int tt_merge_file_of_part(struct tt_table_env *env, struct part *part, const struct tt_merge_spec *spec,
+    const char *parent, struct part **out);
 int
-tt_merge_file_of_part(struct tt_table_env *env, struct part *part, const struct tt_merge_spec *spec, const char *parent, struct part **out)
+tt_merge_file_of_part(struct tt_table_env *env, struct part *part, const struct tt_merge_spec *spec, const char *parent,
+    struct part **out)
 {
 	struct merge_counts counts;
 	uint64_t steps;
@@ -207,15 +219,14 @@ tt_merge_file_of_part(struct tt_table_env *env, struct part *part, const struct 
 	return tt_merge(env, &part, 1, spec, parent, out, &counts, &steps, &damaged);
 }
 
-
-void tt_merge_two_runs(const int64_t *a_times, const uint64_t *a_values, size_t a, const int64_t *b_times, const uint64_t *b_values, size_t b,
-	int64_t *times, uint64_t *values);
+void tt_merge_two_runs(const int64_t *a_times, const uint64_t *a_values, size_t a, const int64_t *b_times,
+    const uint64_t *b_values, size_t b, int64_t *times, uint64_t *values);
 void
-tt_merge_two_runs(const int64_t *a_times, const uint64_t *a_values, size_t a, const int64_t *b_times, const uint64_t *b_values, size_t b,
-	int64_t *times, uint64_t *values)
+tt_merge_two_runs(const int64_t *a_times, const uint64_t *a_values, size_t a, const int64_t *b_times,
+    const uint64_t *b_values, size_t b, int64_t *times, uint64_t *values)
 {
-	merge_rows((struct rows_run){ a_times, (const row_value *)a_values, a }, (struct rows_run){ b_times, (const row_value *)b_values, b },
-		times, (row_value *)values);
+	merge_rows((struct rows_run){ a_times, (const row_value *)a_values, a },
+	    (struct rows_run){ b_times, (const row_value *)b_values, b }, times, (row_value *)values);
 }
 
 int tt_merge_open(struct tt_table_env *env, int layout, const char *path, struct part **out);

@@ -17,8 +17,8 @@ struct tsid_map {
 
 struct tt_table_env {
 	struct mem mem;
-	struct io *disk;        /* real or crashing */
-	struct io *io;          /* the disk behind injected failures */
+	struct io *disk; /* real or crashing */
+	struct io *io;   /* the disk behind injected failures */
 	struct clock clock;
 	struct log log;
 	struct tsid_map map;
@@ -39,7 +39,7 @@ struct tt_part_rows {
 
 const struct tsid *tt_table_tsid_get(const struct tsid_map *map, uint32_t series);
 /* Appends the rows of a part with metric ids in wanted (NULL: all) and times in [min, max]. */
-int tt_table_read_part(struct tt_table_env *env, struct part *part, bool strict, const struct u64set *wanted, int64_t min_ms, int64_t max_ms,
-	struct tt_part_rows *rows);
+int tt_table_read_part(struct tt_table_env *env, struct part *part, bool strict, const struct u64set *wanted,
+    int64_t min_ms, int64_t max_ms, struct tt_part_rows *rows);
 
 #endif

@@ -30,7 +30,7 @@ tt_table_env_open(const char *root, bool crashing, uint32_t series, int64_t now_
 	clock_init_manual(&env->clock, now_ms);
 	log_init(&env->log, &env->mem, &env->clock, LOG_TO_RING);
 	if ((crashing ? io_crash_create(&env->mem, &env->disk) : io_posix_create(&env->mem, &env->disk)) != 0 ||
-		io_fault_create(&env->mem, env->disk, &env->io) != 0)
+	    io_fault_create(&env->mem, env->disk, &env->io) != 0)
 		abort();
 	u64set_init(&env->deleted, &env->mem);
 	snprintf(env->root, sizeof(env->root), "%s", root);
@@ -38,7 +38,9 @@ tt_table_env_open(const char *root, bool crashing, uint32_t series, int64_t now_
 	env->map.count = series;
 	/* Dense numbers in another order than TSIDs; metric ids are series + 1000. */
 	for (uint32_t i = 0; i < series; i++)
-		env->map.tsids[i] = (struct tsid){ .metric_group_id = i * UINT64_C(7919) % 13, .job_id = i % 3, .instance_id = i * 40503u,
+		env->map.tsids[i] = (struct tsid){ .metric_group_id = i * UINT64_C(7919) % 13,
+			.job_id = i % 3,
+			.instance_id = i * 40503u,
 			.metric_id = i + 1000 };
 	return env;
 }
@@ -96,20 +98,32 @@ tt_table_delete_series(struct tt_table_env *env, uint64_t metric_id)
 }
 
 /* The n-th call (of these kinds; 0: any) fails with this errno, once or for ever; n 0: none. */
-void tt_table_fault(struct tt_table_env *env, uint64_t n, int errno_value, bool for_ever, uint32_t calls, const char *path_part);
+void tt_table_fault(
+    struct tt_table_env *env, uint64_t n, int errno_value, bool for_ever, uint32_t calls, const char *path_part);
 void
-tt_table_fault(struct tt_table_env *env, uint64_t n, int errno_value, bool for_ever, uint32_t calls, const char *path_part)
+tt_table_fault(
+    struct tt_table_env *env, uint64_t n, int errno_value, bool for_ever, uint32_t calls, const char *path_part)
 {
-	struct io_fault_plan plan = { .fail_at = n, .for_ever = for_ever, .errno_value = errno_value, .calls = calls, .path_part = path_part };
+	struct io_fault_plan plan = {
+		.fail_at = n, .for_ever = for_ever, .errno_value = errno_value, .calls = calls, .path_part = path_part
+	};
 
 	io_fault_plan(env->io, &plan);
 }
 
 uint64_t tt_table_fault_calls(struct tt_table_env *env);
-uint64_t tt_table_fault_calls(struct tt_table_env *env) { return io_fault_calls(env->io); }
+uint64_t
+tt_table_fault_calls(struct tt_table_env *env)
+{
+	return io_fault_calls(env->io);
+}
 
 void tt_table_full(struct tt_table_env *env, bool full);
-void tt_table_full(struct tt_table_env *env, bool full) { io_fault_set_full(env->io, full); }
+void
+tt_table_full(struct tt_table_env *env, bool full)
+{
+	io_fault_set_full(env->io, full);
+}
 
 void tt_table_fail_memory(struct tt_table_env *env, uint64_t n);
 void
@@ -119,7 +133,11 @@ tt_table_fail_memory(struct tt_table_env *env, uint64_t n)
 }
 
 void tt_table_limit_memory(struct tt_table_env *env, uint64_t bytes);
-void tt_table_limit_memory(struct tt_table_env *env, uint64_t bytes) { env->mem.limit_bytes = bytes; }
+void
+tt_table_limit_memory(struct tt_table_env *env, uint64_t bytes)
+{
+	env->mem.limit_bytes = bytes;
+}
 
 /* The next message of the log; false when there is none. */
 bool tt_table_log(struct tt_table_env *env, char *text, size_t text_bytes);
@@ -136,10 +154,26 @@ tt_table_log(struct tt_table_env *env, char *text, size_t text_bytes)
 
 /* -- The table ----------------------------------------------------------------------------------------------------------- */
 
-static uint64_t index_last(void *context) { return ((struct tt_table_env *)context)->index_last; }
-static uint64_t index_durable(void *context) { return ((struct tt_table_env *)context)->index_durable; }
-static void index_request(void *context) { ((struct tt_table_env *)context)->index_requests++; }
-static void wake(void *context) { ((struct tt_table_env *)context)->wakes++; }
+static uint64_t
+index_last(void *context)
+{
+	return ((struct tt_table_env *)context)->index_last;
+}
+static uint64_t
+index_durable(void *context)
+{
+	return ((struct tt_table_env *)context)->index_durable;
+}
+static void
+index_request(void *context)
+{
+	((struct tt_table_env *)context)->index_requests++;
+}
+static void
+wake(void *context)
+{
+	((struct tt_table_env *)context)->wakes++;
+}
 
 static int
 deleted_acquire(void *context, const struct u64set **out)
@@ -165,11 +199,22 @@ int
 tt_table_open(struct tt_table_env *env, const struct table_options *options)
 {
 	char data[600], side[600];
-	struct table_env table_env = { .io = env->io, .mem = &env->mem, .clock = &env->clock, .log = &env->log, .data_path = data,
-		.side_path = side, .tsids = &env->map, .tsid_get = tt_table_tsid_get };
+	struct table_env table_env = { .io = env->io,
+		.mem = &env->mem,
+		.clock = &env->clock,
+		.log = &env->log,
+		.data_path = data,
+		.side_path = side,
+		.tsids = &env->map,
+		.tsid_get = tt_table_tsid_get };
 
-	table_env.hooks = (struct table_hooks){ .context = env, .index_last_seq = index_last, .index_durable_seq = index_durable,
-		.index_flush_request = index_request, .deleted_acquire = deleted_acquire, .deleted_release = deleted_release, .wake = wake };
+	table_env.hooks = (struct table_hooks){ .context = env,
+		.index_last_seq = index_last,
+		.index_durable_seq = index_durable,
+		.index_flush_request = index_request,
+		.deleted_acquire = deleted_acquire,
+		.deleted_release = deleted_release,
+		.wake = wake };
 	snprintf(data, sizeof(data), "%s/data", env->root);
 	snprintf(side, sizeof(side), "%s/tsengine", env->root);
 	return table_open(&table_env, options, &env->table);
@@ -214,8 +259,8 @@ tt_table_run(struct tt_table_env *env, uint64_t budget_us, uint64_t most, uint64
 /* -- Reading ----------------------------------------------------------------------------------------------------------- */
 
 static int
-read_block(struct block *block, struct int64s_scratch *scratch, const struct u64set *wanted, int64_t min_ms, int64_t max_ms,
-	struct tt_part_rows *rows)
+read_block(struct block *block, struct int64s_scratch *scratch, const struct u64set *wanted, int64_t min_ms,
+    int64_t max_ms, struct tt_part_rows *rows)
 {
 	size_t n = block->header.rows;
 	int64_t *times = malloc(n * sizeof(*times));
@@ -230,7 +275,8 @@ read_block(struct block *block, struct int64s_scratch *scratch, const struct u64
 	}
 	rows->blocks++;
 	for (size_t i = 0; i < n && rc == 0; i++) {
-		if (times[i] < min_ms || times[i] > max_ms || (wanted != NULL && !u64set_has(wanted, block->header.tsid.metric_id)))
+		if (times[i] < min_ms || times[i] > max_ms ||
+		    (wanted != NULL && !u64set_has(wanted, block->header.tsid.metric_id)))
 			continue;
 		if (rows->count == rows->cap) {
 			rc = ERR(ERR_LIMIT, "more rows than the test expects");
@@ -246,8 +292,8 @@ read_block(struct block *block, struct int64s_scratch *scratch, const struct u64
 }
 
 int
-tt_table_read_part(struct tt_table_env *env, struct part *part, bool strict, const struct u64set *wanted, int64_t min_ms, int64_t max_ms,
-	struct tt_part_rows *rows)
+tt_table_read_part(struct tt_table_env *env, struct part *part, bool strict, const struct u64set *wanted,
+    int64_t min_ms, int64_t max_ms, struct tt_part_rows *rows)
 {
 	struct int64s_scratch scratch;
 	struct part_cursor *cursor;
@@ -271,11 +317,11 @@ out:
 }
 
 /* All rows that a view shows; ids NULL: of all series. *partial as in the view. */
-int tt_table_rows(struct tt_table_env *env, int64_t min_ms, int64_t max_ms, const uint64_t *ids, size_t n, struct tt_part_rows *rows,
-	uint64_t *partial);
+int tt_table_rows(struct tt_table_env *env, int64_t min_ms, int64_t max_ms, const uint64_t *ids, size_t n,
+    struct tt_part_rows *rows, uint64_t *partial);
 int
-tt_table_rows(struct tt_table_env *env, int64_t min_ms, int64_t max_ms, const uint64_t *ids, size_t n, struct tt_part_rows *rows,
-	uint64_t *partial)
+tt_table_rows(struct tt_table_env *env, int64_t min_ms, int64_t max_ms, const uint64_t *ids, size_t n,
+    struct tt_part_rows *rows, uint64_t *partial)
 {
 	struct table_view view;
 	struct u64set wanted;
@@ -289,7 +335,8 @@ tt_table_rows(struct tt_table_env *env, int64_t min_ms, int64_t max_ms, const ui
 	if (rc == 0) {
 		*partial = view.partial;
 		for (size_t i = 0; i < view.count && rc == 0; i++)
-			rc = tt_table_read_part(env, view.parts[i], true, ids == NULL ? NULL : &wanted, min_ms, max_ms, rows);
+			rc = tt_table_read_part(
+			    env, view.parts[i], true, ids == NULL ? NULL : &wanted, min_ms, max_ms, rows);
 		table_view_close(&view);
 	}
 	u64set_free(&wanted);
@@ -342,15 +389,27 @@ tt_table_damaged(struct tt_table_env *env, char *text, size_t text_bytes)
 }
 
 struct table *tt_table_of(struct tt_table_env *env);
-struct table *tt_table_of(struct tt_table_env *env) { return env->table; }
+struct table *
+tt_table_of(struct tt_table_env *env)
+{
+	return env->table;
+}
 
 /* -- Crashes ------------------------------------------------------------------------------------------------------------ */
 
 uint64_t tt_table_crash_ops(struct tt_table_env *env);
-uint64_t tt_table_crash_ops(struct tt_table_env *env) { return io_crash_ops_count(env->disk); }
+uint64_t
+tt_table_crash_ops(struct tt_table_env *env)
+{
+	return io_crash_ops_count(env->disk);
+}
 
 uint64_t tt_table_crash_uncertain(struct tt_table_env *env, uint64_t k);
-uint64_t tt_table_crash_uncertain(struct tt_table_env *env, uint64_t k) { return io_crash_uncertain(env->disk, k); }
+uint64_t
+tt_table_crash_uncertain(struct tt_table_env *env, uint64_t k)
+{
+	return io_crash_uncertain(env->disk, k);
+}
 
 int tt_table_crash_describe(struct tt_table_env *env, uint64_t index, char *text, size_t text_bytes);
 int
@@ -368,16 +427,19 @@ tt_table_crash_describe(struct tt_table_env *env, uint64_t index, char *text, si
 }
 
 /* What a crash before operation k leaves, as an environment of its own; NULL when memory ran out. *fingerprint tells states apart. */
-struct tt_table_env *tt_table_crash_state(struct tt_table_env *env, uint64_t k, int model, int data, uint64_t seed, uint64_t *fingerprint);
+struct tt_table_env *
+tt_table_crash_state(struct tt_table_env *env, uint64_t k, int model, int data, uint64_t seed, uint64_t *fingerprint);
 struct tt_table_env *
 tt_table_crash_state(struct tt_table_env *env, uint64_t k, int model, int data, uint64_t seed, uint64_t *fingerprint)
 {
 	struct crash_choice choice = { .model = (enum crash_model)model, .data = (enum crash_data)data, .seed = seed };
-	struct tt_table_env *state = tt_table_env_open(env->root, true, (uint32_t)env->map.count, clock_now_ms(&env->clock));
+	struct tt_table_env *state =
+	    tt_table_env_open(env->root, true, (uint32_t)env->map.count, clock_now_ms(&env->clock));
 
 	io_destroy(state->io);
 	io_destroy(state->disk);
-	if (io_crash_state(env->disk, k, &choice, &state->disk) != 0 || io_fault_create(&state->mem, state->disk, &state->io) != 0)
+	if (io_crash_state(env->disk, k, &choice, &state->disk) != 0 ||
+	    io_fault_create(&state->mem, state->disk, &state->io) != 0)
 		abort();
 	*fingerprint = io_crash_fingerprint(state->disk);
 	return state;

@@ -52,8 +52,10 @@ run_adder(void *argument)
 		int rc;
 
 		for (uint64_t i = 0; i < BATCH; i++)
-			rows[i] = (struct row){ .series = worker->number * SERIES_EACH + (uint32_t)((done + i) % SERIES_EACH),
-				.timestamp_ms = now - 10000000 + (int64_t)(done + i), .value = (double)(done + i) };
+			rows[i] =
+			    (struct row){ .series = worker->number * SERIES_EACH + (uint32_t)((done + i) % SERIES_EACH),
+				    .timestamp_ms = now - 10000000 + (int64_t)(done + i),
+				    .value = (double)(done + i) };
 		rc = table_add(run->env->table, rows, BATCH, &counts);
 		if (rc != 0 || counts.accepted != BATCH)
 			fail(run, "add", rc, (long long)counts.accepted);

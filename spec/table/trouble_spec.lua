@@ -177,6 +177,25 @@ describe("trouble with the disk", function()
     assert.are.equal(101, (select(2, t:rows())))
   end)
 
+  it("a merge that met a full disk is done later, without anybody adding rows", function()
+    t = support.open { fan = 2 }
+    t:add(rows_of(100))
+    t:flush()
+    t:add(rows_of(100))
+    t:pass(5 * SECOND)
+    while t:tiers() ~= "small small" do assert.is_true(t:step()) end
+    lib.tt_table_full(t.env, true)
+    t:pass(3 * SECOND)
+    t:run()
+    assert.are.equal("small small", t:tiers())
+    assert.are.equal(t.now + 10 * SECOND, t:next_tick())
+    lib.tt_table_full(t.env, false)
+    t:pass(10 * SECOND)
+    t:run()
+    assert.are.equal("small", t:tiers())
+    assert.is_true(t:next_tick() > support.FAR)
+  end)
+
   for _, name in ipairs { "fsync", "fsync_dir" } do
     it("a failed " .. name .. " makes the partition read-only, others go on", function()
       t = support.open()
