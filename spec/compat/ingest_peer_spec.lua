@@ -6,6 +6,7 @@ local ingest = require("spec.support.ingest")
 local json = require("spec.support.json")
 local metric_text = require("spec.support.metric_text")
 local process = require("spec.support.process")
+local tsengine = require("spec.support.module").tsengine
 local victoria_metrics = require("spec.support.victoria_metrics")
 
 local FUTURE_MS = 2 * 86400000
@@ -35,14 +36,14 @@ local function collect(add_all, now_from, now_to)
   return rows
 end
 
-local function equal_value(a, b)
-  return a == b or math.abs(a - b) <= math.max(math.abs(a), math.abs(b)) * TRUNCATED
+local function equal_value(a, b, tolerance)
+  return a == b or math.abs(a - b) <= math.max(math.abs(a), math.abs(b)) * tolerance
 end
 
-local function equal_rows(a, b)
+local function equal_rows(a, b, tolerance)
   if not a or not b or #a ~= #b then return false end
   for i = 1, #a do
-    if a[i][1] ~= b[i][1] or not equal_value(a[i][2], b[i][2]) then return false end
+    if a[i][1] ~= b[i][1] or not equal_value(a[i][2], b[i][2], tolerance) then return false end
   end
   return true
 end
@@ -55,12 +56,12 @@ local function row_texts(list)
 end
 
 --- The metrics that differ: {metric = "peer: ... here: ..."}.
-local function differences(peer, ours)
+local function differences(peer, ours, tolerance)
   local all, found = {}, {}
   for metric in pairs(peer) do all[metric] = true end
   for metric in pairs(ours) do all[metric] = true end
   for metric in pairs(all) do
-    if not equal_rows(peer[metric], ours[metric]) then
+    if not equal_rows(peer[metric], ours[metric], tolerance) then
       found[metric] = ("peer: %s here: %s"):format(row_texts(peer[metric]), row_texts(ours[metric]))
     end
   end
@@ -86,15 +87,14 @@ describe("A line of text", function()
     end
   end)
 
-  --- Post the text, read everything back, and compare with what we make of it. Returns what differs.
-  local function compare(text, path, options)
-    local from = os.time() * 1000 - 1000
+  --- Post the text and read everything back from the peer: rows[metric]; rows of the time between `from` and now as "now".
+  local function rows_of_peer(text, path, from)
     peer:post(path, text)
     peer:flush()
     local file = directory .. "-export.jsonl"
     peer:export_to(file, '{__name__!="no such name"}', { ["end"] = os.time() + 3 * 86400 })
     local to = os.time() * 1000 + 1000
-    local theirs = collect(function(add)
+    local rows = collect(function(add)
       for line in io.lines(file) do
         -- infinities stand in its JSON without quotes
         local series = json.decode((line:gsub("([%[,])%+Inf", '%1"Infinity"'):gsub("([%[,])%-Inf", '%1"-Infinity"')))
@@ -105,6 +105,14 @@ describe("A line of text", function()
       end
     end, from, to)
     os.remove(file)
+    assert(next(rows), "the peer stored nothing")
+    return rows, to
+  end
+
+  --- What the peer and our parser make of the text: returns what differs.
+  local function compare(text, path, options)
+    local from = os.time() * 1000 - 1000
+    local theirs, to = rows_of_peer(text, path, from)
     options.now_ms = to - 1000
     local ours = collect(function(add)
       for _, row in ipairs(ingest.parse(options, text).rows) do
@@ -112,8 +120,44 @@ describe("A line of text", function()
         if row.timestamp >= 1000 and row.timestamp < to + FUTURE_MS then add(row.metric, row.timestamp, row.value) end
       end
     end, from, to)
-    return differences(theirs, ours)
+    return differences(theirs, ours, TRUNCATED)
   end
+
+  --- What the peer and a database of ours hold of the text: returns what differs.
+  local function compare_stored(text, path, format)
+    local from = os.time() * 1000 - 1000
+    local theirs, to = rows_of_peer(text, path, from)
+    local db = assert(tsengine.open { path = directory .. "-ours", threads = 0 })
+    assert(db:write(format, text))
+    assert(db:flush())
+    local ours = collect(function(add)
+      for series in db:select('{__name__!="no such name"}', 1000) do
+        for i = 0, series.count - 1 do add(series.metric, tonumber(series.timestamps[i]), series.values[i]) end
+      end
+    end, from, to)
+    assert(db:close())
+    process.remove_tree(directory .. "-ours")
+    return differences(theirs, ours, 0) -- bit for bit
+  end
+
+  it("is stored as there, with the limits of labels and lengths", function()
+    local tags, labels = {}, {}
+    for i = 1, 40 do tags[i], labels[i] = ("t%02d=v%d"):format(i, i), ('t%02d="v%d"'):format(i, i) end
+    local name, value = ("n"):rep(300), ("v"):rep(20000)
+    local texts = {
+      influx = { "/write", "limits," .. table.concat(tags, ",") .. " f=1 1704067200\n" ..
+        "long," .. name .. "=" .. value .. " f=2 1704067200\n" .. name .. " f=3 1704067200\n" },
+      prometheus = { "/api/v1/import/prometheus", "limits{" .. table.concat(labels, ",") .. "} 1 1704067200000\n" ..
+        "long{" .. name .. '="' .. value .. '"} 2 1704067200000\n' .. name .. " 3 1704067200000\n" },
+    }
+    for format, case in pairs(texts) do
+      start()
+      assert.same({}, compare_stored(ingest.corpus(format .. ".txt") .. case[2], case[1], format))
+      peer:stop()
+      process.remove_tree(directory)
+      peer = nil
+    end
+  end)
 
   it("of the Prometheus corpus means what it means there", function()
     start()

@@ -115,7 +115,7 @@ write_text(uint64_t *state, char *out)
 		sprintf(out, "%.*g", (int)(next_random(state) % 30), double_of(r));
 		break;
 	case 5:
-		if (next_random(state) % 16 == 0)
+		if (next_random(state) % 64 == 0) /* slow to write */
 			write_near_middle(state, out);
 		else
 			sprintf(out, "%0*llu.%llu", (int)(r % 40), (unsigned long long)(r >> 40),
