@@ -27,7 +27,7 @@ for name in pairs(OPTION_NAMES) do IMPORT_NAMES[name] = true end
 ---@field extra_labels? table<string, string>  added to every series, replacing labels of that name
 ---@field timestamp? number|ffi.cdata*  prometheus: milliseconds of lines that have none; nil: now
 ---@field separator? string  influx: between measurement and field in the metric name ("_")
----@field skip_single_field? boolean  influx: a line with the one field "value" is named by its measurement alone
+---@field skip_single_field? boolean  influx: the series of a line with one field is named by its measurement alone
 ---@field skip_measurement? boolean  influx: metrics are named by the field alone
 ---@field precision? "ns"|"us"|"ms"|"s"|"m"|"h"  influx: unit of timestamps; nil: told by their size
 ---@field db? string  influx: value of the label "db"
