@@ -21,17 +21,18 @@ wrap16(int v)
 }
 
 /* The powers of ten that an int64 holds. */
-static const int64_t power_of_10[19] = {INT64_C(1), INT64_C(10), INT64_C(100), INT64_C(1000), INT64_C(10000), INT64_C(100000),
-    INT64_C(1000000), INT64_C(10000000), INT64_C(100000000), INT64_C(1000000000), INT64_C(10000000000), INT64_C(100000000000),
-    INT64_C(1000000000000), INT64_C(10000000000000), INT64_C(100000000000000), INT64_C(1000000000000000),
-    INT64_C(10000000000000000), INT64_C(100000000000000000), INT64_C(1000000000000000000)};
+static const int64_t power_of_10[19] = { INT64_C(1), INT64_C(10), INT64_C(100), INT64_C(1000), INT64_C(10000),
+	INT64_C(100000), INT64_C(1000000), INT64_C(10000000), INT64_C(100000000), INT64_C(1000000000),
+	INT64_C(10000000000), INT64_C(100000000000), INT64_C(1000000000000), INT64_C(10000000000000),
+	INT64_C(100000000000000), INT64_C(1000000000000000), INT64_C(10000000000000000), INT64_C(100000000000000000),
+	INT64_C(1000000000000000000) };
 
 /* The greatest magnitude that may be multiplied by 10^k: a division less per value. */
 #define UP_TO(power) (INT64_MAX / INT64_C(power))
-static const int64_t up_limit[19] = {UP_TO(1), UP_TO(10), UP_TO(100), UP_TO(1000), UP_TO(10000), UP_TO(100000), UP_TO(1000000),
-    UP_TO(10000000), UP_TO(100000000), UP_TO(1000000000), UP_TO(10000000000), UP_TO(100000000000), UP_TO(1000000000000),
-    UP_TO(10000000000000), UP_TO(100000000000000), UP_TO(1000000000000000), UP_TO(10000000000000000), UP_TO(100000000000000000),
-    UP_TO(1000000000000000000)};
+static const int64_t up_limit[19] = { UP_TO(1), UP_TO(10), UP_TO(100), UP_TO(1000), UP_TO(10000), UP_TO(100000),
+	UP_TO(1000000), UP_TO(10000000), UP_TO(100000000), UP_TO(1000000000), UP_TO(10000000000), UP_TO(100000000000),
+	UP_TO(1000000000000), UP_TO(10000000000000), UP_TO(100000000000000), UP_TO(1000000000000000),
+	UP_TO(10000000000000000), UP_TO(100000000000000000), UP_TO(1000000000000000000) };
 #undef UP_TO
 
 enum {
@@ -43,7 +44,7 @@ enum {
 /* Integers below it keep every digit; larger ones lose low digits (9.4). */
 #define INTEGER_EXACT_MAX 36028797018963968.0 /* 2^55 */
 /* Integral doubles below it take the integer path of 9.4. */
-#define INTEGER_PATH_MAX 18446744073709551616.0 /* 2^64 */
+#define INTEGER_PATH_MAX  18446744073709551616.0 /* 2^64 */
 
 static inline bool
 is_special(int64_t m)
@@ -56,11 +57,11 @@ is_special(int64_t m)
 static double
 pow10_of(int n)
 {
-	static const double ones[32] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
-	    1e17, 1e18, 1e19, 1e20, 1e21, 1e22, 1e23, 1e24, 1e25, 1e26, 1e27, 1e28, 1e29, 1e30, 1e31};
-	static const double thirties[10] = {1e0, 1e32, 1e64, 1e96, 1e128, 1e160, 1e192, 1e224, 1e256, 1e288};
-	static const double inverse_thirties[11] = {
-	    1e-0, 1e-32, 1e-64, 1e-96, 1e-128, 1e-160, 1e-192, 1e-224, 1e-256, 1e-288, 1e-320};
+	static const double ones[32] = { 1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14,
+		1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22, 1e23, 1e24, 1e25, 1e26, 1e27, 1e28, 1e29, 1e30, 1e31 };
+	static const double thirties[10] = { 1e0, 1e32, 1e64, 1e96, 1e128, 1e160, 1e192, 1e224, 1e256, 1e288 };
+	static const double inverse_thirties[11] = { 1e-0, 1e-32, 1e-64, 1e-96, 1e-128, 1e-160, 1e-192, 1e-224, 1e-256,
+		1e-288, 1e-320 };
 
 	if (n > 308)
 		return HUGE_VAL;
@@ -253,7 +254,7 @@ small_integers_of(const double *values, int64_t *mantissas)
 
 		mantissas[i] = (int64_t)(double_bits(biased) - SMALL_BIAS_BITS);
 		/* rounded to an integer, it is the value only if that was one; and only below the limit are the bits right */
-		odd |= (uint64_t)!(biased - SMALL_BIAS == values[i]) | (uint64_t)!(fabs(values[i]) < SMALL_MAX);
+		odd |= (uint64_t) !(biased - SMALL_BIAS == values[i]) | (uint64_t) !(fabs(values[i]) < SMALL_MAX);
 	}
 	return odd == 0;
 }

@@ -226,8 +226,8 @@ put_delta2(uint8_t *p, const int64_t *a, size_t n)
 }
 
 int
-int64s_encode(struct int64s_scratch *scratch, const int64_t *a, size_t n, uint8_t precision_bits, struct buf *out, uint8_t *type,
-    int64_t *first)
+int64s_encode(struct int64s_scratch *scratch, const int64_t *a, size_t n, uint8_t precision_bits, struct buf *out,
+    uint8_t *type, int64_t *first)
 {
 	bool compressed;
 	uint8_t *p;
@@ -278,7 +278,8 @@ decode_delta_const(struct bytes payload, int64_t first, int64_t *a, size_t n)
 {
 	int64_t step;
 
-	if (payload.len == 0 || get_varint(payload.data, payload.data + payload.len, &step) != payload.data + payload.len)
+	if (payload.len == 0 ||
+	    get_varint(payload.data, payload.data + payload.len, &step) != payload.data + payload.len)
 		return ERR(ERR_CORRUPTED, "the %zu bytes of a constant difference are not one varint", payload.len);
 	for (size_t i = 0; i < n; i++)
 		a[i] = (int64_t)((uint64_t)first + (uint64_t)i * (uint64_t)step);
@@ -301,7 +302,8 @@ decode_steps(struct bytes payload, int64_t first, int64_t *a, size_t n, bool twi
 
 		p = varints_get(p, end, a + i, stop - i);
 		if (p == NULL)
-			return ERR(ERR_CORRUPTED, "a payload of %zu bytes ends before its %zu differences, or one is too long", payload.len,
+			return ERR(ERR_CORRUPTED,
+			    "a payload of %zu bytes ends before its %zu differences, or one is too long", payload.len,
 			    n - 1);
 		if (twice) {
 			for (; i < stop; i++) {
@@ -317,7 +319,8 @@ decode_steps(struct bytes payload, int64_t first, int64_t *a, size_t n, bool twi
 		}
 	}
 	if (p != end)
-		return ERR(ERR_CORRUPTED, "%zu bytes follow the %zu differences of a payload", (size_t)(end - p), n - 1);
+		return ERR(ERR_CORRUPTED, "%zu bytes follow the %zu differences of a payload", (size_t)(end - p),
+		    n - 1);
 	return 0;
 }
 
@@ -351,18 +354,13 @@ int64s_decode(struct int64s_scratch *scratch, struct bytes payload, uint8_t type
 		payload = buf_bytes(&scratch->bytes);
 	}
 	switch (type) {
-	case MARSHAL_CONST:
-		return decode_const(payload, first, a, n);
-	case MARSHAL_DELTA_CONST:
-		return decode_delta_const(payload, first, a, n);
+	case MARSHAL_CONST: return decode_const(payload, first, a, n);
+	case MARSHAL_DELTA_CONST: return decode_delta_const(payload, first, a, n);
 	case MARSHAL_ZSTD_DELTA:
-	case MARSHAL_DELTA:
-		return decode_delta(payload, first, a, n);
+	case MARSHAL_DELTA: return decode_delta(payload, first, a, n);
 	case MARSHAL_ZSTD_DELTA2:
-	case MARSHAL_DELTA2:
-		return decode_delta2(payload, first, a, n);
-	default:
-		return ERR(ERR_CORRUPTED, "marshal type %u does not exist", type);
+	case MARSHAL_DELTA2: return decode_delta2(payload, first, a, n);
+	default: return ERR(ERR_CORRUPTED, "marshal type %u does not exist", type);
 	}
 }
 
@@ -381,7 +379,8 @@ shared_keep(struct int64s_scratch *scratch, struct bytes payload, uint8_t type, 
 }
 
 int
-int64s_decode_shared(struct int64s_scratch *scratch, struct bytes payload, uint8_t type, int64_t first, int64_t *a, size_t n)
+int64s_decode_shared(struct int64s_scratch *scratch, struct bytes payload, uint8_t type, int64_t first, int64_t *a,
+    size_t n)
 {
 	const int64_t *numbers = (const int64_t *)scratch->shared.numbers.data;
 	uint64_t shift;
@@ -389,7 +388,8 @@ int64s_decode_shared(struct int64s_scratch *scratch, struct bytes payload, uint8
 	/* the other types unpack as fast as they are copied */
 	if (type != MARSHAL_ZSTD_DELTA2 && type != MARSHAL_ZSTD_DELTA)
 		return int64s_decode(scratch, payload, type, first, a, n);
-	if (scratch->shared.count != n || scratch->shared.type != type || !bytes_equal(payload, buf_bytes(&scratch->shared.payload))) {
+	if (scratch->shared.count != n || scratch->shared.type != type ||
+	    !bytes_equal(payload, buf_bytes(&scratch->shared.payload))) {
 		TRY(int64s_decode(scratch, payload, type, first, a, n));
 		return shared_keep(scratch, payload, type, a, n);
 	}

@@ -15,14 +15,14 @@
 #include "codec/payload.h"
 
 enum {
-	COMPRESS_BYTES_MIN = 128,  /* shorter payloads stay as they are (8.2) */
-	LEVEL_MATCHES = 5,         /* what the format's writers take for long blocks */
-	PROBE_BYTES = 8,           /* a match worth its sequence */
-	PROBE_STEP = 3,            /* one place in three is looked at: repeats are longer than that */
+	COMPRESS_BYTES_MIN = 128, /* shorter payloads stay as they are (8.2) */
+	LEVEL_MATCHES = 5,        /* what the format's writers take for long blocks */
+	PROBE_BYTES = 8,          /* a match worth its sequence */
+	PROBE_STEP = 3,           /* one place in three is looked at: repeats are longer than that */
 	PROBE_SLOTS_BITS = 10,
-	PROBE_BYTES_MAX = 65536,   /* positions fit 16 bits; what repeats does so in the first 64 KiB too */
-	REPEATS_SOME = 32,         /* one probe in 32 was seen before: matches may win */
-	REPEATS_MANY = 4,          /* one in 4: they do, nothing else is tried */
+	PROBE_BYTES_MAX = 65536, /* positions fit 16 bits; what repeats does so in the first 64 KiB too */
+	REPEATS_SOME = 32,       /* one probe in 32 was seen before: matches may win */
+	REPEATS_MANY = 4,        /* one in 4: they do, nothing else is tried */
 	SAMPLE_BYTES = 1024
 };
 
@@ -39,7 +39,7 @@ enum {
 static void
 probe_repeats(struct bytes plain, size_t *probes, size_t *repeats)
 {
-	uint16_t seen[1 << PROBE_SLOTS_BITS] = {0};
+	uint16_t seen[1 << PROBE_SLOTS_BITS] = { 0 };
 	size_t end = plain.len < PROBE_BYTES_MAX ? plain.len : PROBE_BYTES_MAX;
 
 	*probes = *repeats = 0;
@@ -62,7 +62,7 @@ is_dense(struct bytes plain)
 {
 	size_t n = plain.len < SAMPLE_BYTES ? plain.len : SAMPLE_BYTES;
 	size_t step = plain.len / n;
-	uint32_t count[256] = {0};
+	uint32_t count[256] = { 0 };
 	uint64_t pairs = 0;
 
 	for (size_t i = 0; i < n; i++)

@@ -13,18 +13,69 @@
 
 enum { VARINT_BYTES_MAX = 10 };
 
-static inline uint64_t zigzag64(int64_t v) { return ((uint64_t)v << 1) ^ (uint64_t)(v >> 63); }
-static inline int64_t unzigzag64(uint64_t u) { return (int64_t)(u >> 1) ^ -(int64_t)(u & 1); }
-static inline uint16_t zigzag16(int16_t v) { return (uint16_t)(((uint16_t)v << 1) ^ (uint16_t)(v >> 15)); }
-static inline int16_t unzigzag16(uint16_t u) { return (int16_t)((u >> 1) ^ -(u & 1)); }
+static inline uint64_t
+zigzag64(int64_t v)
+{
+	return ((uint64_t)v << 1) ^ (uint64_t)(v >> 63);
+}
+static inline int64_t
+unzigzag64(uint64_t u)
+{
+	return (int64_t)(u >> 1) ^ -(int64_t)(u & 1);
+}
+static inline uint16_t
+zigzag16(int16_t v)
+{
+	return (uint16_t)(((uint16_t)v << 1) ^ (uint16_t)(v >> 15));
+}
+static inline int16_t
+unzigzag16(uint16_t u)
+{
+	return (int16_t)((u >> 1) ^ -(u & 1));
+}
 
-static inline uint8_t *put_u16(uint8_t *p, uint16_t v) { p[0] = (uint8_t)(v >> 8); p[1] = (uint8_t)v; return p + 2; }
-static inline uint8_t *put_u32(uint8_t *p, uint32_t v) { v = __builtin_bswap32(v); memcpy(p, &v, 4); return p + 4; }
-static inline uint8_t *put_u64(uint8_t *p, uint64_t v) { v = __builtin_bswap64(v); memcpy(p, &v, 8); return p + 8; }
-static inline uint16_t get_u16(const uint8_t *p) { return (uint16_t)(p[0] << 8 | p[1]); }
-static inline uint32_t get_u32(const uint8_t *p) { uint32_t v; memcpy(&v, p, 4); return __builtin_bswap32(v); }
-static inline uint64_t get_u64(const uint8_t *p) { uint64_t v; memcpy(&v, p, 8); return __builtin_bswap64(v); }
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "x86-64 and arm64 are little-endian; the swaps above rely on it");
+static inline uint8_t *
+put_u16(uint8_t *p, uint16_t v)
+{
+	p[0] = (uint8_t)(v >> 8);
+	p[1] = (uint8_t)v;
+	return p + 2;
+}
+static inline uint8_t *
+put_u32(uint8_t *p, uint32_t v)
+{
+	v = __builtin_bswap32(v);
+	memcpy(p, &v, 4);
+	return p + 4;
+}
+static inline uint8_t *
+put_u64(uint8_t *p, uint64_t v)
+{
+	v = __builtin_bswap64(v);
+	memcpy(p, &v, 8);
+	return p + 8;
+}
+static inline uint16_t
+get_u16(const uint8_t *p)
+{
+	return (uint16_t)(p[0] << 8 | p[1]);
+}
+static inline uint32_t
+get_u32(const uint8_t *p)
+{
+	uint32_t v;
+	memcpy(&v, p, 4);
+	return __builtin_bswap32(v);
+}
+static inline uint64_t
+get_u64(const uint8_t *p)
+{
+	uint64_t v;
+	memcpy(&v, p, 8);
+	return __builtin_bswap64(v);
+}
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+    "x86-64 and arm64 are little-endian; the swaps above rely on it");
 
 /* Unsigned LEB128 (lengths in the index). */
 static inline uint8_t *
@@ -38,7 +89,11 @@ put_uvarint(uint8_t *p, uint64_t u)
 	return p;
 }
 
-static inline uint8_t *put_varint(uint8_t *p, int64_t v) { return put_uvarint(p, zigzag64(v)); }
+static inline uint8_t *
+put_varint(uint8_t *p, int64_t v)
+{
+	return put_uvarint(p, zigzag64(v));
+}
 
 /* The slow half of get_uvarint: values of two and more bytes. */
 static inline const uint8_t *

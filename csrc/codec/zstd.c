@@ -57,7 +57,9 @@ set(ZSTD_CCtx *compressor, ZSTD_cParameter parameter, int value)
 {
 	size_t n = ZSTD_CCtx_setParameter(compressor, parameter, value);
 
-	return ZSTD_isError(n) ? ERR_BUG("zstd refuses parameter %d = %d: %s", (int)parameter, value, ZSTD_getErrorName(n)) : 0;
+	return ZSTD_isError(n)
+	    ? ERR_BUG("zstd refuses parameter %d = %d: %s", (int)parameter, value, ZSTD_getErrorName(n))
+	    : 0;
 }
 
 static int
@@ -158,7 +160,8 @@ zstd_decompress(struct zstd_context *context, struct bytes in, size_t limit, str
 		if (ZSTD_getErrorCode(n) != ZSTD_error_dstSize_tooSmall)
 			return decompress_error(n, in.len);
 		if (room == limit)
-			return ERR(ERR_CORRUPTED, "a zstd frame holds more than the %zu bytes that may be there", limit);
+			return ERR(ERR_CORRUPTED, "a zstd frame holds more than the %zu bytes that may be there",
+			    limit);
 		room = room > limit / 2 ? limit : room * 2;
 	}
 	out->len += n;

@@ -32,7 +32,7 @@ void
 block_reset(struct block *block)
 {
 	block->state = BLOCK_EMPTY;
-	block->header = (struct block_header){0};
+	block->header = (struct block_header){ 0 };
 	block->timestamps_payload = block->values_payload = bytes_of(NULL, 0);
 	block->origin = NULL;
 	buf_reset(&block->storage);
@@ -53,7 +53,9 @@ int
 block_reserve(struct block *block, size_t rows)
 {
 	_Static_assert(sizeof(double) == sizeof(int64_t), "one size serves the three columns");
-	size_t cap = rows < BLOCK_ROWS_MAX && rows > block->cap * 2 ? rows : (rows + BLOCK_ROWS_MAX - 1) / BLOCK_ROWS_MAX * BLOCK_ROWS_MAX;
+	size_t cap = rows < BLOCK_ROWS_MAX && rows > block->cap * 2
+	    ? rows
+	    : (rows + BLOCK_ROWS_MAX - 1) / BLOCK_ROWS_MAX * BLOCK_ROWS_MAX;
 
 	if (rows <= block->cap)
 		return 0;
@@ -93,8 +95,8 @@ damaged(const struct block *block, int rc, const char *file, uint64_t offset)
 {
 	if (rc != ERR_CORRUPTED || block->origin == NULL)
 		return rc;
-	return ERR_CORRUPT(block->origin, UINT64_MAX, "%s at offset %" PRIu64 ", block of metric id %016" PRIX64 ": %s", file, offset,
-	    block->header.tsid.metric_id, err_message());
+	return ERR_CORRUPT(block->origin, UINT64_MAX, "%s at offset %" PRIu64 ", block of metric id %016" PRIX64 ": %s",
+	    file, offset, block->header.tsid.metric_id, err_message());
 }
 
 /* Do timestamps of a constant step, which is never repaired, begin and end as the header says, without going backwards? */
@@ -116,16 +118,18 @@ timestamps_check(const struct block_header *header, const int64_t *timestamps_ms
 
 	if (header->timestamps_type == MARSHAL_CONST || header->timestamps_type == MARSHAL_DELTA_CONST) {
 		/* the step tells, no need to look at each of them */
-		falls = !steps_fit(header, n < 2 ? 0 : (int64_t)((uint64_t)timestamps_ms[1] - (uint64_t)timestamps_ms[0]));
+		falls =
+		    !steps_fit(header, n < 2 ? 0 : (int64_t)((uint64_t)timestamps_ms[1] - (uint64_t)timestamps_ms[0]));
 	} else {
 		for (size_t i = 1; i < n; i++)
 			falls |= timestamps_ms[i] < timestamps_ms[i - 1];
 	}
 	if (falls)
-		return ERR(ERR_CORRUPTED, "timestamps run backwards, or do not end at the header's %" PRId64, header->max_timestamp_ms);
-	if (timestamps_ms[n - 1] != header->max_timestamp_ms)
-		return ERR(ERR_CORRUPTED, "the last timestamp is %" PRId64 ", the header says %" PRId64, timestamps_ms[n - 1],
+		return ERR(ERR_CORRUPTED, "timestamps run backwards, or do not end at the header's %" PRId64,
 		    header->max_timestamp_ms);
+	if (timestamps_ms[n - 1] != header->max_timestamp_ms)
+		return ERR(ERR_CORRUPTED, "the last timestamp is %" PRId64 ", the header says %" PRId64,
+		    timestamps_ms[n - 1], header->max_timestamp_ms);
 	return 0;
 }
 
@@ -134,9 +138,11 @@ timestamps_decode(const struct block *block, struct int64s_scratch *scratch, int
 {
 	const struct block_header *header = &block->header;
 
-	TRY(int64s_decode_shared(scratch, block->timestamps_payload, header->timestamps_type, header->min_timestamp_ms, timestamps_ms, header->rows));
+	TRY(int64s_decode_shared(scratch, block->timestamps_payload, header->timestamps_type, header->min_timestamp_ms,
+	    timestamps_ms, header->rows));
 	if (header->precision_bits < 64)
-		return int64s_ensure_non_decreasing(timestamps_ms, header->rows, header->min_timestamp_ms, header->max_timestamp_ms);
+		return int64s_ensure_non_decreasing(timestamps_ms, header->rows, header->min_timestamp_ms,
+		    header->max_timestamp_ms);
 	return timestamps_check(header, timestamps_ms);
 }
 
@@ -150,7 +156,8 @@ columns_decode(const struct block *block, struct int64s_scratch *scratch, int64_
 	rc = timestamps_decode(block, scratch, timestamps_ms);
 	if (rc != 0)
 		return damaged(block, rc, "timestamps.bin", header->timestamps_offset);
-	rc = int64s_decode(scratch, block->values_payload, header->values_type, header->first_value, mantissas, header->rows);
+	rc = int64s_decode(scratch, block->values_payload, header->values_type, header->first_value, mantissas,
+	    header->rows);
 	return rc == 0 ? 0 : damaged(block, rc, "values.bin", header->values_offset);
 }
 
@@ -224,7 +231,8 @@ saturating_add(int64_t a, int64_t b)
 }
 
 size_t
-dedup_rows(int64_t interval_ms, enum dedup_keep keep, int64_t *timestamps_ms, int64_t *mantissas, double *values, size_t n)
+dedup_rows(int64_t interval_ms, enum dedup_keep keep, int64_t *timestamps_ms, int64_t *mantissas, double *values,
+    size_t n)
 {
 	size_t kept = 0;
 	int64_t end = 0; /* of the bucket of the last row kept; of no meaning before the first */

@@ -22,16 +22,18 @@
 enum block_state { BLOCK_EMPTY, BLOCK_ENCODED, BLOCK_DECODED, BLOCK_RAW };
 
 struct block {
-	struct block_header header; /* tsid, rows, min/max timestamps and precision_bits are right in every state but EMPTY */
+	struct block_header
+	    header; /* tsid, rows, min/max timestamps and precision_bits are right in every state but EMPTY */
 	enum block_state state;
 	struct mem *mem;
 	struct bytes timestamps_payload, values_payload; /* ENCODED */
-	int64_t *timestamps_ms;     /* DECODED, RAW */
-	int64_t *mantissas;         /* DECODED */
-	double *values;             /* RAW */
+	int64_t *timestamps_ms;                          /* DECODED, RAW */
+	int64_t *mantissas;                              /* DECODED */
+	double *values;                                  /* RAW */
 	size_t cap;
-	struct buf storage;         /* payload copies */
-	const char *origin;         /* ENCODED: path of the part it came from, for messages; lives as long as that part; or NULL */
+	struct buf storage; /* payload copies */
+	const char
+	    *origin; /* ENCODED: path of the part it came from, for messages; lives as long as that part; or NULL */
 };
 
 void block_init(struct block *block, struct mem *mem);
@@ -47,6 +49,7 @@ NODISCARD int block_read(struct block *block, struct int64s_scratch *scratch, in
 NODISCARD int block_own_payloads(struct block *block);
 /* Dedup in place of timestamps and mantissas or values (whichever is not NULL); returns the rows left (part format 12). */
 enum dedup_keep { DEDUP_LAST = 0, DEDUP_FIRST = 1 };
-size_t dedup_rows(int64_t interval_ms, enum dedup_keep keep, int64_t *timestamps_ms, int64_t *mantissas, double *values, size_t n);
+size_t dedup_rows(int64_t interval_ms, enum dedup_keep keep, int64_t *timestamps_ms, int64_t *mantissas, double *values,
+    size_t n);
 
 #endif

@@ -48,18 +48,20 @@ static int
 block_header_check(const struct block_header *header)
 {
 	if (header->rows == 0 || header->rows > BLOCK_ROWS_READ_MAX)
-		return ERR(ERR_CORRUPTED, "a block header has %u rows, legal are 1 to %d", header->rows, BLOCK_ROWS_READ_MAX);
+		return ERR(ERR_CORRUPTED, "a block header has %u rows, legal are 1 to %d", header->rows,
+		    BLOCK_ROWS_READ_MAX);
 	if (header->timestamps_type > MARSHAL_TYPE_MAX || header->values_type > MARSHAL_TYPE_MAX)
-		return ERR(ERR_CORRUPTED, "a block header has marshal types %u and %u, the last one is %d", header->timestamps_type,
-		    header->values_type, MARSHAL_TYPE_MAX);
+		return ERR(ERR_CORRUPTED, "a block header has marshal types %u and %u, the last one is %d",
+		    header->timestamps_type, header->values_type, MARSHAL_TYPE_MAX);
 	if (header->precision_bits == 0 || header->precision_bits > PRECISION_BITS_MAX)
-		return ERR(ERR_CORRUPTED, "a block header has %u precision bits, legal are 1 to %d", header->precision_bits, PRECISION_BITS_MAX);
+		return ERR(ERR_CORRUPTED, "a block header has %u precision bits, legal are 1 to %d",
+		    header->precision_bits, PRECISION_BITS_MAX);
 	if (header->timestamps_bytes > BLOCK_PAYLOAD_BYTES_MAX || header->values_bytes > BLOCK_PAYLOAD_BYTES_MAX)
-		return ERR(ERR_CORRUPTED, "a block header has payloads of %u and %u bytes, at most %d are legal", header->timestamps_bytes,
-		    header->values_bytes, BLOCK_PAYLOAD_BYTES_MAX);
+		return ERR(ERR_CORRUPTED, "a block header has payloads of %u and %u bytes, at most %d are legal",
+		    header->timestamps_bytes, header->values_bytes, BLOCK_PAYLOAD_BYTES_MAX);
 	if (header->min_timestamp_ms > header->max_timestamp_ms)
-		return ERR(ERR_CORRUPTED, "a block header ends before it begins (%lld > %lld)", (long long)header->min_timestamp_ms,
-		    (long long)header->max_timestamp_ms);
+		return ERR(ERR_CORRUPTED, "a block header ends before it begins (%lld > %lld)",
+		    (long long)header->min_timestamp_ms, (long long)header->max_timestamp_ms);
 	return 0;
 }
 
@@ -105,7 +107,7 @@ metaindex_row_get(const uint8_t *p, enum layout layout, struct metaindex_row *ro
 	if (row->headers == 0)
 		return ERR(ERR_CORRUPTED, "a metaindex row has no block headers");
 	if (row->index_bytes > INDEX_BLOCK_BYTES_READ_MAX)
-		return ERR(ERR_CORRUPTED, "a metaindex row has an index block of %u bytes, at most %d are legal", row->index_bytes,
-		    INDEX_BLOCK_BYTES_READ_MAX);
+		return ERR(ERR_CORRUPTED, "a metaindex row has an index block of %u bytes, at most %d are legal",
+		    row->index_bytes, INDEX_BLOCK_BYTES_READ_MAX);
 	return 0;
 }

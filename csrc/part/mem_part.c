@@ -107,7 +107,8 @@ copy_runs(struct row_groups *groups, struct mem_part *columns)
 		uint32_t count = groups->run_start[run + 1] - groups->run_start[run];
 		uint32_t *next = &groups->count[groups->run_group[run]];
 
-		copy_rows(&groups->rows[groups->run_start[run]], count, columns->timestamps_ms + *next, columns->values + *next);
+		copy_rows(&groups->rows[groups->run_start[run]], count, columns->timestamps_ms + *next,
+		    columns->values + *next);
 		*next += count;
 	}
 }
@@ -145,7 +146,8 @@ sort_piece(int64_t *timestamps, double *values, size_t n)
 
 /* Merges [0, middle) and [middle, n), stable. The spare arrays take the first half. */
 static void
-merge_halves(int64_t *timestamps, double *values, size_t middle, size_t n, int64_t *spare_timestamps, double *spare_values)
+merge_halves(int64_t *timestamps, double *values, size_t middle, size_t n, int64_t *spare_timestamps,
+    double *spare_values)
 {
 	size_t left = 0, right = middle, to = 0;
 
@@ -181,8 +183,8 @@ sort_by_time(struct mem *mem, int64_t *timestamps, double *values, size_t n)
 			sort_piece(timestamps + i, values + i, n - i < SORTED_PIECE ? n - i : SORTED_PIECE);
 		for (size_t width = SORTED_PIECE; width < n; width *= 2) {
 			for (size_t i = 0; i + width < n; i += 2 * width)
-				merge_halves(timestamps + i, values + i, width, n - i < 2 * width ? n - i : 2 * width, spare_timestamps,
-				    spare_values);
+				merge_halves(timestamps + i, values + i, width, n - i < 2 * width ? n - i : 2 * width,
+				    spare_timestamps, spare_values);
 		}
 		mem_free(mem, spare_timestamps);
 	} else {
@@ -225,7 +227,8 @@ columns_make(struct row_groups *groups, struct mem *mem, const struct row *rows,
 	columns->first_row = mem_array(mem, groups->groups_count + 1, sizeof(*columns->first_row));
 	columns->timestamps_ms = mem_array(mem, n, sizeof(*columns->timestamps_ms));
 	columns->values = mem_array(mem, n, sizeof(*columns->values));
-	if (columns->series == NULL || columns->first_row == NULL || columns->timestamps_ms == NULL || columns->values == NULL)
+	if (columns->series == NULL || columns->first_row == NULL || columns->timestamps_ms == NULL ||
+	    columns->values == NULL)
 		return ERR_MEMORY;
 	lay_out(groups, columns, &shared);
 	if (groups->runs_count == groups->groups_count && !shared) {
@@ -244,7 +247,7 @@ mem_part_create(struct mem *mem, enum layout layout, const struct row *rows, siz
     tsid_map_get_fn *get, struct part **out)
 {
 	struct row_groups groups;
-	struct mem_part columns = {0};
+	struct mem_part columns = { 0 };
 	struct part_header header;
 	int rc;
 
@@ -263,7 +266,8 @@ mem_part_create(struct mem *mem, enum layout layout, const struct row *rows, siz
 }
 
 int
-mem_part_adopt(struct mem *mem, enum layout layout, const struct part_header *header, struct mem_part *columns, struct part **out)
+mem_part_adopt(struct mem *mem, enum layout layout, const struct part_header *header, struct mem_part *columns,
+    struct part **out)
 {
 	struct part *part = mem_zalloc(mem, sizeof(*part));
 	struct mem_part *own = mem_alloc(mem, sizeof(*own));

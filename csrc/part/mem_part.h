@@ -19,7 +19,7 @@
 struct mem_part {
 	size_t series_count;
 	struct tsid *series;
-	uint32_t *first_row;   /* series_count + 1 */
+	uint32_t *first_row; /* series_count + 1 */
 	int64_t *timestamps_ms;
 	double *values;
 };
@@ -42,15 +42,15 @@ typedef const struct tsid *tsid_map_get_fn(const struct tsid_map *map, uint32_t 
  * as it is. Two dense numbers with the same metric id become one series.
  */
 NODISCARD int mem_part_create(struct mem *mem, enum layout layout, const struct row *rows, size_t n,
-	const struct tsid_map *map, tsid_map_get_fn *get, struct part **out);
+    const struct tsid_map *map, tsid_map_get_fn *get, struct part **out);
 
 /*
  * A memory part from ready columns, with refs == 1. series, first_row, timestamps_ms and values are blocks of mem, each
  * its own, possibly larger than needed; on success they are the part's and the pointers in *columns are NULL, on failure
  * nothing has changed. header: rows, blocks and times; the suffix is not looked at.
  */
-NODISCARD int mem_part_adopt(struct mem *mem, enum layout layout, const struct part_header *header, struct mem_part *columns,
-	struct part **out);
+NODISCARD int mem_part_adopt(struct mem *mem, enum layout layout, const struct part_header *header,
+    struct mem_part *columns, struct part **out);
 /* Frees the columns and the struct; NULL is fine. For part.c. */
 void mem_part_free(struct mem *mem, struct mem_part *columns);
 

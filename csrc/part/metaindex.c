@@ -19,13 +19,16 @@ layout_name(enum layout layout)
 }
 
 static int
-rows_check(const struct part *part, const char *path, const struct metaindex_row *row, const struct metaindex_row *previous)
+rows_check(const struct part *part, const char *path, const struct metaindex_row *row,
+    const struct metaindex_row *previous)
 {
 	if (row->index_offset > part->index_bytes || row->index_bytes > part->index_bytes - row->index_offset)
-		return ERR_CORRUPT(path, UINT64_MAX, "an index block of %u bytes at %" PRIu64 " is outside index.bin with its %" PRIu64 " bytes",
+		return ERR_CORRUPT(path, UINT64_MAX,
+		    "an index block of %u bytes at %" PRIu64 " is outside index.bin with its %" PRIu64 " bytes",
 		    row->index_bytes, row->index_offset, part->index_bytes);
 	if (previous != NULL && tsid_compare(&previous->tsid, &row->tsid) > 0)
-		return ERR_CORRUPT(path, UINT64_MAX, "its rows are not sorted; or the part is not of the %s layout", layout_name(part->layout));
+		return ERR_CORRUPT(path, UINT64_MAX, "its rows are not sorted; or the part is not of the %s layout",
+		    layout_name(part->layout));
 	return 0;
 }
 
@@ -36,7 +39,8 @@ rows_parse(struct part *part, const char *path, struct bytes rows)
 	size_t count = rows.len / row_bytes;
 
 	if (rows.len == 0 || rows.len % row_bytes != 0)
-		return ERR_CORRUPT(path, UINT64_MAX, "its content of %zu bytes is no row of %zu-byte rows; or the part is not of the %s layout",
+		return ERR_CORRUPT(path, UINT64_MAX,
+		    "its content of %zu bytes is no row of %zu-byte rows; or the part is not of the %s layout",
 		    rows.len, row_bytes, layout_name(part->layout));
 	part->metaindex = mem_array(part->mem, count, sizeof(*part->metaindex));
 	if (part->metaindex == NULL)
@@ -45,8 +49,8 @@ rows_parse(struct part *part, const char *path, struct bytes rows)
 		struct metaindex_row *row = &part->metaindex[i];
 
 		if (metaindex_row_get(rows.data + i * row_bytes, part->layout, row) != 0)
-			return ERR_CORRUPT(path, UINT64_MAX, "row %zu: %s; or the part is not of the %s layout", i, err_message(),
-			    layout_name(part->layout));
+			return ERR_CORRUPT(path, UINT64_MAX, "row %zu: %s; or the part is not of the %s layout", i,
+			    err_message(), layout_name(part->layout));
 		TRY(rows_check(part, path, row, i > 0 ? row - 1 : NULL));
 	}
 	part->metaindex_count = count;

@@ -28,7 +28,8 @@ min_dedup_format(int64_t interval_ms, char *text)
 			fraction[n - 1] = 0;
 	}
 	if (seconds >= 3600)
-		snprintf(text, MIN_DEDUP_TEXT_MAX, "%lldh%lldm%lld%ss", seconds / 3600, seconds / 60 % 60, seconds % 60, fraction);
+		snprintf(text, MIN_DEDUP_TEXT_MAX, "%lldh%lldm%lld%ss", seconds / 3600, seconds / 60 % 60, seconds % 60,
+		    fraction);
 	else if (seconds >= 60)
 		snprintf(text, MIN_DEDUP_TEXT_MAX, "%lldm%lld%ss", seconds / 60, seconds % 60, fraction);
 	else
@@ -69,7 +70,8 @@ unit_take(struct bytes *text)
 	static const struct {
 		char name[3];
 		double ms;
-	} units[] = {{"ms", 1}, {"s", 1e3}, {"m", 6e4}, {"h", 36e5}, {"d", 864e5}, {"w", 7 * 864e5}, {"y", 365 * 864e5}};
+	} units[] = { { "ms", 1 }, { "s", 1e3 }, { "m", 6e4 }, { "h", 36e5 }, { "d", 864e5 }, { "w", 7 * 864e5 },
+		{ "y", 365 * 864e5 } };
 
 	for (size_t i = 0; i < ARRAY_LENGTH(units); i++) {
 		size_t len = strlen(units[i].name);

@@ -93,7 +93,8 @@ file_open(struct part *part, enum part_file which, struct io_file **file, uint64
 	if (rc == 0)
 		rc = io_size(*file, bytes);
 	if (rc == 0 && part->sums != NULL && *bytes != part->sums->bytes[which])
-		rc = ERR_CORRUPT(path, UINT64_MAX, "has %" PRIu64 " bytes, %" PRIu64 " were written", *bytes, part->sums->bytes[which]);
+		rc = ERR_CORRUPT(path, UINT64_MAX, "has %" PRIu64 " bytes, %" PRIu64 " were written", *bytes,
+		    part->sums->bytes[which]);
 	mem_free(part->mem, path);
 	return rc;
 }
@@ -108,8 +109,10 @@ sums_take(struct part *part)
 	if (sums == NULL)
 		return 0;
 	if (sums->header.rows != header->rows || sums->header.blocks != header->blocks ||
-	    sums->header.min_timestamp_ms != header->min_timestamp_ms || sums->header.max_timestamp_ms != header->max_timestamp_ms)
-		return ERR_CORRUPT(part->path, UINT64_MAX, "its name and its %s tell different rows, blocks or times", PART_SUMS_FILE);
+	    sums->header.min_timestamp_ms != header->min_timestamp_ms ||
+	    sums->header.max_timestamp_ms != header->max_timestamp_ms)
+		return ERR_CORRUPT(part->path, UINT64_MAX, "its name and its %s tell different rows, blocks or times",
+		    PART_SUMS_FILE);
 	part->generation = sums->generation;
 	part->fan_in = sums->fan_in;
 	part->created_ms = sums->created_ms;
@@ -135,7 +138,8 @@ metaindex_open(struct part *part)
 	TRY_GOTO(out, io_pread(file, frame.data, bytes, 0));
 	frame.len = bytes;
 	if (part->sums != NULL)
-		TRY_GOTO(out, part_sums_check(part->sums, PART_FILE_METAINDEX, io_path(file), 0, frame.data, frame.len));
+		TRY_GOTO(out,
+		    part_sums_check(part->sums, PART_FILE_METAINDEX, io_path(file), 0, frame.data, frame.len));
 	TRY_GOTO(out, metaindex_parse(part, io_path(file), buf_bytes(&frame)));
 	part->bytes += bytes;
 out:
@@ -156,7 +160,8 @@ min_dedup_check(const struct part *part, const char *path, struct bytes text)
 	if (expected_ms > 0)
 		min_dedup_format(expected_ms, expected);
 	if (!bytes_equal(text, bytes_of_text(expected)))
-		return ERR_CORRUPT(path, UINT64_MAX, "says \"%.*s\", \"%s\" was written", (int)text.len, (const char *)text.data, expected);
+		return ERR_CORRUPT(path, UINT64_MAX, "says \"%.*s\", \"%s\" was written", (int)text.len,
+		    (const char *)text.data, expected);
 	return 0;
 }
 
@@ -200,8 +205,8 @@ part_load(struct part *part)
 }
 
 int
-part_open_file_as(struct io *io, struct mem *mem, enum layout layout, const char *path, const char *name, enum part_tier tier,
-    struct part **out)
+part_open_file_as(struct io *io, struct mem *mem, enum layout layout, const char *path, const char *name,
+    enum part_tier tier, struct part **out)
 {
 	struct part *part = mem_zalloc(mem, sizeof(*part));
 	int rc;
@@ -226,7 +231,8 @@ part_open_file_as(struct io *io, struct mem *mem, enum layout layout, const char
 }
 
 int
-part_open_file(struct io *io, struct mem *mem, enum layout layout, const char *path, enum part_tier tier, struct part **out)
+part_open_file(struct io *io, struct mem *mem, enum layout layout, const char *path, enum part_tier tier,
+    struct part **out)
 {
 	const char *slash = strrchr(path, '/');
 

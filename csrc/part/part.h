@@ -36,51 +36,53 @@ void part_name_format(const struct part_header *header, char *name);
 /* ERR_CORRUPTED with the broken rule. The suffix need not be hex (then 0). */
 NODISCARD int part_name_parse(const char *name, struct part_header *header);
 
-struct mem_part;   /* mem_part.h */
-struct part_sums;  /* part_sums.h */
+struct mem_part;  /* mem_part.h */
+struct part_sums; /* part_sums.h */
 
 struct part {
 	struct part_header header;
 	enum part_tier tier;
 	enum layout layout;
-	uint64_t bytes;            /* sum of the four .bin files; in memory: what the columns take */
+	uint64_t bytes; /* sum of the four .bin files; in memory: what the columns take */
 	int64_t min_dedup_interval_ms;
 	_Atomic uint32_t refs;
 	struct mem *mem;
 	/* files */
 	struct io *io;
-	char *path;                /* of the directory; NULL in memory */
-	const char *name;          /* last component of path; "" in memory */
-	char *own_name;            /* what `name` points to; NULL in memory */
+	char *path;       /* of the directory; NULL in memory */
+	const char *name; /* last component of path; "" in memory */
+	char *own_name;   /* what `name` points to; NULL in memory */
 	struct io_file *timestamps, *values, *index;
 	uint64_t timestamps_bytes, values_bytes, index_bytes;
 	struct metaindex_row *metaindex; /* sorted by tsid */
 	size_t metaindex_count;
-	struct part_sums *sums;    /* NULL: a foreign part, "unverified" */
+	struct part_sums *sums; /* NULL: a foreign part, "unverified" */
 	_Atomic bool delete_on_unref;
-	char *delete_path;         /* where the directory was renamed to; NULL: path. Allocated from mem, set before delete_on_unref */
+	char *
+	    delete_path; /* where the directory was renamed to; NULL: path. Allocated from mem, set before delete_on_unref */
 	/* memory */
-	struct mem_part *columns;  /* NULL on disk */
+	struct mem_part *columns; /* NULL on disk */
 	/* from the sidecar, or 0 and "" */
-	uint32_t generation;       /* merge depth */
+	uint32_t generation; /* merge depth */
 	uint32_t fan_in;
 	char policy[PART_POLICY_MAX];
 	int64_t created_ms;
 	/* owned by table/partition, guarded by its lock */
 	struct {
-		uint32_t id;           /* small integer of this open */
-		uint64_t busy;         /* id of the merge that has it as a source; 0: idle */
+		uint32_t id;                /* small integer of this open */
+		uint64_t busy;              /* id of the merge that has it as a source; 0: idle */
 		int64_t durable_by_tick_ms; /* in memory: earliest deadline of its rows */
-		uint64_t index_seq;    /* in memory: index registrations that must be durable before its rows */
-		bool damaged;          /* found while reading: excluded from merges */
+		uint64_t index_seq;         /* in memory: index registrations that must be durable before its rows */
+		bool damaged;               /* found while reading: excluded from merges */
 	} table;
 };
 
 /* Opens the directory, reads metaindex.bin and the sidecar, checks sizes. *out has refs == 1. */
-NODISCARD int part_open_file(struct io *io, struct mem *mem, enum layout layout, const char *path, enum part_tier tier, struct part **out);
+NODISCARD int part_open_file(struct io *io, struct mem *mem, enum layout layout, const char *path, enum part_tier tier,
+    struct part **out);
 /* The same for a directory that has another name for now: the result of a transaction that may not be run yet. */
-NODISCARD int part_open_file_as(struct io *io, struct mem *mem, enum layout layout, const char *path, const char *name, enum part_tier tier,
-	struct part **out);
+NODISCARD int part_open_file_as(struct io *io, struct mem *mem, enum layout layout, const char *path, const char *name,
+    enum part_tier tier, struct part **out);
 void part_ref(struct part *part);
 void part_unref(struct part *part); /* NULL is fine */
 

@@ -59,8 +59,8 @@ time_format(int64_t timestamp_ms, char *text, size_t text_bytes)
 		days--;
 	}
 	date_of_days(days, &year, &month, &day);
-	return snprintf(text, text_bytes, "%04lld%02d%02d%02d%02d%02d.%03d", (long long)year, month, day, (int)(rest / 3600000),
-	    (int)(rest / 60000 % 60), (int)(rest / 1000 % 60), (int)(rest % 1000));
+	return snprintf(text, text_bytes, "%04lld%02d%02d%02d%02d%02d.%03d", (long long)year, month, day,
+	    (int)(rest / 3600000), (int)(rest / 60000 % 60), (int)(rest / 1000 % 60), (int)(rest % 1000));
 }
 
 void
@@ -70,7 +70,8 @@ part_name_format(const struct part_header *header, char *name)
 
 	time_format(header->min_timestamp_ms, min, sizeof(min));
 	time_format(header->max_timestamp_ms, max, sizeof(max));
-	snprintf(name, PART_NAME_MAX, "%" PRIu64 "_%" PRIu64 "_%s_%s_%016" PRIX64, header->rows, header->blocks, min, max, header->suffix);
+	snprintf(name, PART_NAME_MAX, "%" PRIu64 "_%" PRIu64 "_%s_%s_%016" PRIX64, header->rows, header->blocks, min,
+	    max, header->suffix);
 }
 
 /* -- Reading -------------------------------------------------------------------------------------------------------- */
@@ -86,7 +87,8 @@ number_parse(struct bytes text, uint64_t *out)
 	for (size_t i = 0; i < text.len; i++) {
 		unsigned digit = (unsigned)text.data[i] - '0';
 
-		if (digit > 9 || __builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, digit, &value))
+		if (digit > 9 || __builtin_mul_overflow(value, 10, &value) ||
+		    __builtin_add_overflow(value, digit, &value))
 			return false;
 	}
 	*out = value;
@@ -98,7 +100,8 @@ field_parse(struct bytes text, size_t from, size_t count, int least, int most, i
 {
 	uint64_t value;
 
-	if (!number_parse(bytes_of(text.data + from, count), &value) || value < (uint64_t)least || value > (uint64_t)most)
+	if (!number_parse(bytes_of(text.data + from, count), &value) || value < (uint64_t)least ||
+	    value > (uint64_t)most)
 		return false;
 	*out = (int)value;
 	return true;
@@ -107,7 +110,8 @@ field_parse(struct bytes text, size_t from, size_t count, int least, int most, i
 static int
 days_in_month(int year, int month)
 {
-	return (int)(days_of_date(month == 12 ? year + 1 : year, month == 12 ? 1 : month + 1, 1) - days_of_date(year, month, 1));
+	return (int)(days_of_date(month == 12 ? year + 1 : year, month == 12 ? 1 : month + 1, 1) -
+	    days_of_date(year, month, 1));
 }
 
 /* YYYYMMDDhhmmss.mmm of a date that exists. */
@@ -118,13 +122,15 @@ time_parse(struct bytes text, int64_t *timestamp_ms)
 
 	if (text.len != TIME_TEXT_LENGTH || text.data[14] != '.')
 		return false;
-	if (!field_parse(text, 0, 4, 0, 9999, &year) || !field_parse(text, 4, 2, 1, 12, &month) || !field_parse(text, 6, 2, 1, 31, &day) ||
-	    !field_parse(text, 8, 2, 0, 23, &hour) || !field_parse(text, 10, 2, 0, 59, &minute) ||
-	    !field_parse(text, 12, 2, 0, 59, &second) || !field_parse(text, 15, 3, 0, 999, &ms))
+	if (!field_parse(text, 0, 4, 0, 9999, &year) || !field_parse(text, 4, 2, 1, 12, &month) ||
+	    !field_parse(text, 6, 2, 1, 31, &day) || !field_parse(text, 8, 2, 0, 23, &hour) ||
+	    !field_parse(text, 10, 2, 0, 59, &minute) || !field_parse(text, 12, 2, 0, 59, &second) ||
+	    !field_parse(text, 15, 3, 0, 999, &ms))
 		return false;
 	if (day > days_in_month(year, month))
 		return false;
-	*timestamp_ms = days_of_date(year, month, day) * MS_PER_DAY + hour * 3600000 + minute * 60000 + second * 1000 + ms;
+	*timestamp_ms =
+	    days_of_date(year, month, day) * MS_PER_DAY + hour * 3600000 + minute * 60000 + second * 1000 + ms;
 	return true;
 }
 
@@ -168,7 +174,8 @@ part_name_parse(const char *name, struct part_header *header)
 	if (!number_parse(pieces[0], &header->rows) || header->rows == 0)
 		return ERR(ERR_CORRUPTED, "the part name %.200s does not begin with a number of rows over 0", name);
 	if (!number_parse(pieces[1], &header->blocks) || header->blocks == 0 || header->blocks > header->rows)
-		return ERR(ERR_CORRUPTED, "the number of blocks in the part name %.200s is not in 1 to the number of rows", name);
+		return ERR(ERR_CORRUPTED,
+		    "the number of blocks in the part name %.200s is not in 1 to the number of rows", name);
 	if (!time_parse(pieces[2], &header->min_timestamp_ms) || !time_parse(pieces[3], &header->max_timestamp_ms))
 		return ERR(ERR_CORRUPTED, "the part name %.200s has a time that is not YYYYMMDDhhmmss.mmm", name);
 	if (header->min_timestamp_ms > header->max_timestamp_ms)

@@ -24,7 +24,7 @@ struct strict_state {
 	uint64_t index_end, timestamps_end, values_end;
 	uint64_t previous_offset;
 	uint32_t previous_bytes;
-	bool any;                  /* a header was seen: the fields below hold the last one */
+	bool any; /* a header was seen: the fields below hold the last one */
 	struct tsid tsid;
 	int64_t min_timestamp_ms;
 };
@@ -35,14 +35,14 @@ struct part_cursor {
 	bool strict;
 	/* memory */
 	size_t series;
-	uint32_t next_row;         /* of the columns; valid when it lies in the series */
+	uint32_t next_row; /* of the columns; valid when it lies in the series */
 	/* files */
 	struct part_window index, timestamps, values;
 	struct zstd_context zstd;
-	size_t row;                /* index block */
-	bool loaded;               /* headers hold it */
+	size_t row;  /* index block */
+	bool loaded; /* headers hold it */
 	struct buf headers;
-	size_t position, count;    /* of headers */
+	size_t position, count; /* of headers */
 	struct strict_state seen;
 };
 
@@ -141,14 +141,16 @@ columns_seek(struct part_cursor *cursor, const struct tsid *tsid)
 }
 
 static int
-columns_next_of(struct part_cursor *cursor, const struct tsid *tsid, int64_t min_ms, int64_t max_ms, struct block *block, bool *found)
+columns_next_of(struct part_cursor *cursor, const struct tsid *tsid, int64_t min_ms, int64_t max_ms,
+    struct block *block, bool *found)
 {
 	const struct mem_part *columns = cursor->part->columns;
 
 	columns_seek(cursor, tsid);
 	while (columns_settle(cursor) && columns->series[cursor->series].metric_id == tsid->metric_id) {
 		uint32_t end = columns->first_row[cursor->series + 1];
-		uint32_t last = end - cursor->next_row > BLOCK_ROWS_MAX ? cursor->next_row + BLOCK_ROWS_MAX - 1 : end - 1;
+		uint32_t last =
+		    end - cursor->next_row > BLOCK_ROWS_MAX ? cursor->next_row + BLOCK_ROWS_MAX - 1 : end - 1;
 
 		if (columns->timestamps_ms[cursor->next_row] > max_ms)
 			return 0;
@@ -173,7 +175,8 @@ header_at(const struct part_cursor *cursor, size_t position)
 static int
 index_damaged(const struct part_cursor *cursor, const char *what)
 {
-	return ERR_CORRUPT(io_path(cursor->part->index), cursor->part->metaindex[cursor->row].index_offset, "index block: %s", what);
+	return ERR_CORRUPT(io_path(cursor->part->index), cursor->part->metaindex[cursor->row].index_offset,
+	    "index block: %s", what);
 }
 
 /* The rules of a whole index block: its length, its first series, its order. */
@@ -277,7 +280,8 @@ static int
 header_damaged(const struct part_cursor *cursor, const struct block_header *header, const char *what)
 {
 	return ERR_CORRUPT(io_path(cursor->part->index), cursor->part->metaindex[cursor->row].index_offset,
-	    "block header %zu of the index block, metric id %016" PRIX64 ": %s", cursor->position, header->tsid.metric_id, what);
+	    "block header %zu of the index block, metric id %016" PRIX64 ": %s", cursor->position,
+	    header->tsid.metric_id, what);
 }
 
 /* What a merge reader asks of a header, beyond the header itself. */
@@ -298,7 +302,8 @@ strict_check(struct part_cursor *cursor, const struct block_header *header)
 		return header_damaged(cursor, header, "its values do not begin where those before end");
 	if (seen->previous_bytes > 0 && header->timestamps_offset == seen->previous_offset) {
 		if (header->timestamps_bytes != seen->previous_bytes)
-			return header_damaged(cursor, header, "it shares timestamps with the block before, but not their size");
+			return header_damaged(cursor, header,
+			    "it shares timestamps with the block before, but not their size");
 	} else {
 		if (header->timestamps_offset != seen->timestamps_end)
 			return header_damaged(cursor, header, "its timestamps do not begin where those before end");
@@ -329,7 +334,8 @@ static int
 block_take(struct part_cursor *cursor, const struct block_header *header, struct block *block)
 {
 	block_reset(block);
-	TRY(part_window_read(&cursor->timestamps, header->timestamps_offset, header->timestamps_bytes, &block->timestamps_payload));
+	TRY(part_window_read(&cursor->timestamps, header->timestamps_offset, header->timestamps_bytes,
+	    &block->timestamps_payload));
 	TRY(part_window_read(&cursor->values, header->values_offset, header->values_bytes, &block->values_payload));
 	block->header = *header;
 	block->origin = cursor->part->path;
@@ -410,7 +416,8 @@ series_settle(struct part_cursor *cursor, const struct tsid *tsid, int64_t min_m
 }
 
 static int
-file_next_of(struct part_cursor *cursor, const struct tsid *tsid, int64_t min_ms, int64_t max_ms, struct block *block, bool *found)
+file_next_of(struct part_cursor *cursor, const struct tsid *tsid, int64_t min_ms, int64_t max_ms, struct block *block,
+    bool *found)
 {
 	struct block_header header;
 	const struct part *part = cursor->part;
@@ -463,7 +470,8 @@ part_cursor_seek(struct part_cursor *cursor, const struct tsid *tsid)
 }
 
 int
-part_cursor_next_of(struct part_cursor *cursor, const struct tsid *tsid, int64_t min_ms, int64_t max_ms, struct block *block, bool *found)
+part_cursor_next_of(struct part_cursor *cursor, const struct tsid *tsid, int64_t min_ms, int64_t max_ms,
+    struct block *block, bool *found)
 {
 	assert(!cursor->strict);
 	*found = false;

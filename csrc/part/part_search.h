@@ -28,7 +28,8 @@ NODISCARD int part_cursor_next(struct part_cursor *cursor, struct block *block, 
 NODISCARD int part_cursor_seek(struct part_cursor *cursor, const struct tsid *tsid);
 /* Query: the next block of exactly this series (by metric id) that meets [min_ms, max_ms]; *found false when there is none left.
  * Headers outside the range cost no payload read. */
-NODISCARD int part_cursor_next_of(struct part_cursor *cursor, const struct tsid *tsid, int64_t min_ms, int64_t max_ms, struct block *block, bool *found);
+NODISCARD int part_cursor_next_of(struct part_cursor *cursor, const struct tsid *tsid, int64_t min_ms, int64_t max_ms,
+    struct block *block, bool *found);
 
 /* Reads and checks everything: sums, headers, payloads decode. ERR_CORRUPTED at the first damage. */
 NODISCARD int part_verify(struct mem *mem, struct part *part);

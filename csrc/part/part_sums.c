@@ -9,7 +9,7 @@
 #include "base/err.h"
 #include "codec/hash.h"
 
-static const uint8_t magic[8] = {'t', 's', 'e', 'S', 'U', 'M', 'S', '1'};
+static const uint8_t magic[8] = { 't', 's', 'e', 'S', 'U', 'M', 'S', '1' };
 
 enum {
 	MAGIC_BYTES = 8,
@@ -24,7 +24,8 @@ enum {
 const char *
 part_file_name(enum part_file which)
 {
-	static const char *const names[PART_FILE_COUNT] = {"timestamps.bin", "values.bin", "index.bin", "metaindex.bin"};
+	static const char *const names[PART_FILE_COUNT] = { "timestamps.bin", "values.bin", "index.bin",
+		"metaindex.bin" };
 
 	assert(which < PART_FILE_COUNT);
 	return names[which];
@@ -41,7 +42,7 @@ chunks_of(uint64_t bytes, uint32_t chunk_bytes)
 void
 part_sums_run_init(struct part_sums_run *run, struct mem *mem)
 {
-	*run = (struct part_sums_run){0};
+	*run = (struct part_sums_run){ 0 };
 	buf_init(&run->crcs, mem);
 }
 
@@ -158,7 +159,8 @@ sums_parse(struct mem *mem, const char *path, struct bytes text, struct part_sum
 	uint32_t *crcs;
 
 	if (text.len < HEAD_BYTES + CRC_BYTES)
-		return ERR_CORRUPT(path, UINT64_MAX, "has %zu bytes, at least %d are needed", text.len, HEAD_BYTES + CRC_BYTES);
+		return ERR_CORRUPT(path, UINT64_MAX, "has %zu bytes, at least %d are needed", text.len,
+		    HEAD_BYTES + CRC_BYTES);
 	if (hash_crc32c(0, text.data, text.len - CRC_BYTES) != get_u32(text.data + text.len - CRC_BYTES))
 		return ERR_CORRUPT(path, UINT64_MAX, "its own checksum is wrong");
 	if (memcmp(text.data, magic, MAGIC_BYTES) != 0)
@@ -167,7 +169,8 @@ sums_parse(struct mem *mem, const char *path, struct bytes text, struct part_sum
 	for (int i = 0; i < PART_FILE_COUNT; i++)
 		chunks += chunks_of(head.bytes[i], head.chunk_bytes);
 	if (chunks > SUMS_BYTES_MAX || text.len != HEAD_BYTES + chunks * CRC_BYTES + CRC_BYTES)
-		return ERR_CORRUPT(path, UINT64_MAX, "has %zu bytes, its sizes ask for %" PRIu64 " sums", text.len, chunks);
+		return ERR_CORRUPT(path, UINT64_MAX, "has %zu bytes, its sizes ask for %" PRIu64 " sums", text.len,
+		    chunks);
 	sums = mem_alloc(mem, sizeof(*sums) + chunks * sizeof(uint32_t));
 	if (sums == NULL)
 		return ERR_MEMORY;
@@ -205,7 +208,8 @@ part_sums_load(struct io *io, struct mem *mem, const char *directory, struct par
 }
 
 int
-part_sums_check(const struct part_sums *sums, enum part_file which, const char *path, uint64_t offset, const void *data, size_t n)
+part_sums_check(const struct part_sums *sums, enum part_file which, const char *path, uint64_t offset, const void *data,
+    size_t n)
 {
 	const uint8_t *p = data;
 	uint64_t chunk = offset / sums->chunk_bytes;
@@ -216,7 +220,8 @@ part_sums_check(const struct part_sums *sums, enum part_file which, const char *
 		size_t count = n < sums->chunk_bytes ? n : sums->chunk_bytes;
 
 		if (hash_crc32c(0, p, count) != sums->crcs[which][chunk])
-			return ERR_CORRUPT(path, chunk * sums->chunk_bytes, "the checksum of %zu bytes from here is wrong", count);
+			return ERR_CORRUPT(path, chunk * sums->chunk_bytes,
+			    "the checksum of %zu bytes from here is wrong", count);
 		p += count;
 		n -= count;
 	}

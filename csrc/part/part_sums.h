@@ -40,8 +40,8 @@ struct part_sums {
 	uint32_t fan_in;
 	int64_t created_ms;
 	int64_t min_dedup_interval_ms;
-	char policy[PART_POLICY_MAX];        /* terminated */
-	struct part_header header;           /* without suffix */
+	char policy[PART_POLICY_MAX]; /* terminated */
+	struct part_header header;    /* without suffix */
 	uint64_t bytes[PART_FILE_COUNT];
 	const uint32_t *crcs[PART_FILE_COUNT]; /* into the memory behind this struct */
 };
@@ -52,13 +52,13 @@ NODISCARD int part_sums_load(struct io *io, struct mem *mem, const char *directo
  * Compares data, which was read from [offset, offset + n) of the file, with the sums. offset begins a chunk; the range
  * ends with a chunk or with the file. path names the file in the error.
  */
-NODISCARD int part_sums_check(const struct part_sums *sums, enum part_file which, const char *path, uint64_t offset, const void *data,
-    size_t n);
+NODISCARD int part_sums_check(const struct part_sums *sums, enum part_file which, const char *path, uint64_t offset,
+    const void *data, size_t n);
 
 /* The sums of one file while it is written. */
 struct part_sums_run {
-	struct buf crcs;   /* uint32_t each, of the chunks that are full */
-	uint32_t crc;      /* of the chunk that is not */
+	struct buf crcs; /* uint32_t each, of the chunks that are full */
+	uint32_t crc;    /* of the chunk that is not */
 	uint32_t fill;
 	uint64_t bytes;
 };
@@ -67,6 +67,7 @@ void part_sums_run_init(struct part_sums_run *run, struct mem *mem);
 void part_sums_run_free(struct part_sums_run *run);
 NODISCARD int part_sums_run_add(struct part_sums_run *run, const void *data, size_t n);
 /* Appends the sidecar's bytes to out. chunk_bytes, bytes and crcs of sums are not looked at: the runs tell. */
-NODISCARD int part_sums_encode(const struct part_sums *sums, struct part_sums_run runs[PART_FILE_COUNT], struct buf *out);
+NODISCARD int
+part_sums_encode(const struct part_sums *sums, struct part_sums_run runs[PART_FILE_COUNT], struct buf *out);
 
 #endif

@@ -12,7 +12,8 @@ enum { WINDOW_AHEAD_MAX = 262144 };
 void
 part_window_init(struct part_window *window, struct mem *mem, const struct part *part, enum part_file which)
 {
-	*window = (struct part_window){ .mem = mem, .sums = part->sums, .which = which, .ahead = PART_SUMS_CHUNK_BYTES };
+	*window =
+	    (struct part_window){ .mem = mem, .sums = part->sums, .which = which, .ahead = PART_SUMS_CHUNK_BYTES };
 	switch (which) {
 	case PART_FILE_TIMESTAMPS:
 		window->file = part->timestamps;
@@ -88,8 +89,8 @@ part_window_read(struct part_window *window, uint64_t offset, size_t n, struct b
 		return 0;
 	}
 	if (offset > window->file_bytes || n > window->file_bytes - offset)
-		return ERR_CORRUPT(io_path(window->file), offset, "%zu bytes are expected here, the file ends at %llu", n,
-		    (unsigned long long)window->file_bytes);
+		return ERR_CORRUPT(io_path(window->file), offset, "%zu bytes are expected here, the file ends at %llu",
+		    n, (unsigned long long)window->file_bytes);
 	if (offset < window->start || offset + n > window->start + window->len)
 		TRY(window_move(window, offset, n));
 	*out = bytes_of(window->data + (offset - window->start), n);

@@ -24,7 +24,7 @@ struct part_window {
 	const struct part_sums *sums; /* NULL: nothing to compare with */
 	enum part_file which;
 	uint64_t file_bytes;
-	uint64_t start;  /* of the window in the file */
+	uint64_t start; /* of the window in the file */
 	size_t len;
 	uint8_t *data;
 	size_t cap;

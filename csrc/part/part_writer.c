@@ -16,7 +16,7 @@
 #include "part/part_sums.h"
 
 enum {
-	WRITE_BYTES = 131072, /* a system call for this much costs little beside copying it */
+	WRITE_BYTES = 131072,        /* a system call for this much costs little beside copying it */
 	FILES = PART_FILE_COUNT + 1, /* and the sidecar */
 	FILE_SUMS = PART_FILE_COUNT
 };
@@ -40,19 +40,19 @@ struct part_writer {
 	struct zstd_context zstd;
 	struct buf timestamps_payload, values_payload; /* of the block being encoded */
 	struct {
-		struct buf numbers;                    /* timestamps_payload is theirs, exact; empty: it is not */
+		struct buf numbers; /* timestamps_payload is theirs, exact; empty: it is not */
 		uint8_t type;
 	} encoded;
-	struct buf previous_timestamps;                /* payload of the block before (7.2) */
+	struct buf previous_timestamps; /* payload of the block before (7.2) */
 	uint64_t previous_offset;
-	struct buf headers;                            /* the open index block */
-	struct metaindex_row row;                      /* its row, growing */
-	struct buf rows;                               /* metaindex rows of closed index blocks */
+	struct buf headers;       /* the open index block */
+	struct metaindex_row row; /* its row, growing */
+	struct buf rows;          /* metaindex rows of closed index blocks */
 	struct part_header totals;
-	struct tsid last_tsid;                         /* for invariant (1) */
+	struct tsid last_tsid; /* for invariant (1) */
 	int64_t last_min_ms;
 	bool flushed;
-	bool failed;                                   /* invariant (3) */
+	bool failed; /* invariant (3) */
 	int stage;
 };
 
@@ -61,7 +61,8 @@ struct part_writer {
 static int
 file_create(struct part_writer *writer, int which)
 {
-	char *path = mem_printf(writer->mem, "%s/%s", writer->directory, which == FILE_SUMS ? PART_SUMS_FILE : part_file_name(which));
+	char *path = mem_printf(writer->mem, "%s/%s", writer->directory,
+	    which == FILE_SUMS ? PART_SUMS_FILE : part_file_name(which));
 	int rc;
 
 	if (path == NULL)
@@ -181,7 +182,8 @@ block_write(struct part_writer *writer, struct block_header *header, struct byte
  * payload of the block before is still right.
  */
 static int
-timestamps_encode(struct part_writer *writer, const int64_t *timestamps_ms, struct block_header *header, struct int64s_scratch *scratch)
+timestamps_encode(struct part_writer *writer, const int64_t *timestamps_ms, struct block_header *header,
+    struct int64s_scratch *scratch)
 {
 	struct bytes numbers = bytes_of(timestamps_ms, header->rows * sizeof(*timestamps_ms));
 
@@ -192,10 +194,11 @@ timestamps_encode(struct part_writer *writer, const int64_t *timestamps_ms, stru
 	}
 	buf_reset(&writer->encoded.numbers);
 	buf_reset(&writer->timestamps_payload);
-	TRY(int64s_encode(scratch, timestamps_ms, header->rows, header->precision_bits, &writer->timestamps_payload, &header->timestamps_type,
-	    &header->min_timestamp_ms));
+	TRY(int64s_encode(scratch, timestamps_ms, header->rows, header->precision_bits, &writer->timestamps_payload,
+	    &header->timestamps_type, &header->min_timestamp_ms));
 	/* constant steps are found as fast as they are compared */
-	if (header->precision_bits < 64 || header->timestamps_type == MARSHAL_CONST || header->timestamps_type == MARSHAL_DELTA_CONST)
+	if (header->precision_bits < 64 || header->timestamps_type == MARSHAL_CONST ||
+	    header->timestamps_type == MARSHAL_DELTA_CONST)
 		return 0;
 	writer->encoded.type = header->timestamps_type;
 	return buf_append(&writer->encoded.numbers, numbers.data, numbers.len);
@@ -203,7 +206,8 @@ timestamps_encode(struct part_writer *writer, const int64_t *timestamps_ms, stru
 
 /* Encodes rows [from, from + count) of a decoded block as a block of its own. */
 static int
-slice_write(struct part_writer *writer, const struct block *block, size_t from, size_t count, struct int64s_scratch *scratch)
+slice_write(struct part_writer *writer, const struct block *block, size_t from, size_t count,
+    struct int64s_scratch *scratch)
 {
 	struct block_header header = block->header;
 
@@ -211,8 +215,8 @@ slice_write(struct part_writer *writer, const struct block *block, size_t from, 
 	TRY(timestamps_encode(writer, block->timestamps_ms + from, &header, scratch));
 	buf_reset(&writer->values_payload);
 	header.max_timestamp_ms = block->timestamps_ms[from + count - 1];
-	TRY(int64s_encode(scratch, block->mantissas + from, count, header.precision_bits, &writer->values_payload, &header.values_type,
-	    &header.first_value));
+	TRY(int64s_encode(scratch, block->mantissas + from, count, header.precision_bits, &writer->values_payload,
+	    &header.values_type, &header.first_value));
 	return block_write(writer, &header, buf_bytes(&writer->timestamps_payload), buf_bytes(&writer->values_payload));
 }
 
@@ -227,14 +231,15 @@ add(struct part_writer *writer, struct block *block, struct int64s_scratch *scra
 		return block_write(writer, &header, block->timestamps_payload, block->values_payload);
 	}
 	TRY(block_decode(block, scratch));
-	rows = dedup_rows(writer->options.dedup_interval_ms, writer->options.dedup_keep, block->timestamps_ms, block->mantissas, NULL,
-	    block->header.rows);
+	rows = dedup_rows(writer->options.dedup_interval_ms, writer->options.dedup_keep, block->timestamps_ms,
+	    block->mantissas, NULL, block->header.rows);
 	block->header.rows = (uint32_t)rows;
 	block->header.min_timestamp_ms = block->timestamps_ms[0];
 	block->header.max_timestamp_ms = block->timestamps_ms[rows - 1];
 	/* a foreign block may have up to 16384 rows; two of ours hold them and never exceed the limit of a payload */
 	for (size_t from = 0; from < rows; from += BLOCK_ROWS_MAX)
-		TRY(slice_write(writer, block, from, rows - from < BLOCK_ROWS_MAX ? rows - from : BLOCK_ROWS_MAX, scratch));
+		TRY(slice_write(writer, block, from, rows - from < BLOCK_ROWS_MAX ? rows - from : BLOCK_ROWS_MAX,
+		    scratch));
 	return 0;
 }
 
@@ -259,11 +264,11 @@ sums_write(struct part_writer *writer)
 {
 	struct part_sums_run runs[PART_FILE_COUNT];
 	struct part_sums sums = {
-	    .generation = writer->options.generation,
-	    .fan_in = writer->options.fan_in,
-	    .created_ms = writer->options.created_ms,
-	    .min_dedup_interval_ms = writer->options.dedup_interval_ms > 0 ? writer->options.dedup_interval_ms : 0,
-	    .header = writer->totals,
+		.generation = writer->options.generation,
+		.fan_in = writer->options.fan_in,
+		.created_ms = writer->options.created_ms,
+		.min_dedup_interval_ms = writer->options.dedup_interval_ms > 0 ? writer->options.dedup_interval_ms : 0,
+		.header = writer->totals,
 	};
 
 	memcpy(sums.policy, writer->policy, sizeof(sums.policy));
@@ -442,7 +447,8 @@ part_writer_delete(struct part_writer *writer, bool keep)
 		part_sums_run_free(&writer->files[i].sums);
 	}
 	if (!keep && writer->directory != NULL)
-		(void)!io_remove_tree(writer->io, writer->directory); /* best effort: what stays in tmp/ goes with the next open */
+		(void)!io_remove_tree(writer->io,
+		    writer->directory); /* best effort: what stays in tmp/ goes with the next open */
 	err_restore(&saved);
 	zstd_context_free(&writer->zstd);
 	buf_free(&writer->timestamps_payload);

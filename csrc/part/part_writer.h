@@ -26,19 +26,20 @@
 
 struct part_writer_options {
 	enum layout layout;
-	int index_level;             /* zstd level of index.bin and metaindex.bin (part format 10.2) */
-	int64_t dedup_interval_ms;   /* 0: off; then min_dedup_interval is not written */
+	int index_level;           /* zstd level of index.bin and metaindex.bin (part format 10.2) */
+	int64_t dedup_interval_ms; /* 0: off; then min_dedup_interval is not written */
 	enum dedup_keep dedup_keep;
-	uint32_t generation;         /* for the sidecar */
+	uint32_t generation; /* for the sidecar */
 	uint32_t fan_in;
-	const char *policy;          /* "" or the policy's name */
+	const char *policy; /* "" or the policy's name */
 	int64_t created_ms;
 };
 
 struct part_writer;
 
 /* Creates the directory (its parent exists) and the files in it. */
-NODISCARD int part_writer_create(struct io *io, struct mem *mem, const char *directory, const struct part_writer_options *options, struct part_writer **out);
+NODISCARD int part_writer_create(struct io *io, struct mem *mem, const char *directory,
+    const struct part_writer_options *options, struct part_writer **out);
 /* Applies dedup, encodes what is not encoded, shares timestamps with the previous block, closes full index blocks. */
 NODISCARD int part_writer_add(struct part_writer *writer, struct block *block, struct int64s_scratch *scratch);
 /* Once all blocks are in. *done when everything in the directory is durable, the directory itself included (its

@@ -18,14 +18,14 @@ struct row_groups {
 	struct mem *mem;
 	const struct row *rows;
 	size_t rows_count;
-	uint32_t *run_start;        /* runs_count + 1 */
-	uint32_t *run_group;        /* of each run */
+	uint32_t *run_start; /* runs_count + 1 */
+	uint32_t *run_group; /* of each run */
 	size_t runs_count;
 	uint32_t series_min, series_max;
-	uint32_t *series;           /* number of each group */
-	uint32_t *count;            /* rows of each group */
-	const struct tsid **tsid;   /* of each group; the map's */
-	uint32_t *order;            /* groups by TSID */
+	uint32_t *series;         /* number of each group */
+	uint32_t *count;          /* rows of each group */
+	const struct tsid **tsid; /* of each group; the map's */
+	uint32_t *order;          /* groups by TSID */
 	size_t groups_count;
 };
 

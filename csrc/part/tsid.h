@@ -21,12 +21,18 @@ struct tsid {
 
 enum { TSID_BYTES_SINGLE = 24, TSID_BYTES_CLUSTER = 32 };
 
-static inline size_t tsid_bytes(enum layout layout) { return layout == LAYOUT_CLUSTER ? TSID_BYTES_CLUSTER : TSID_BYTES_SINGLE; }
+static inline size_t
+tsid_bytes(enum layout layout)
+{
+	return layout == LAYOUT_CLUSTER ? TSID_BYTES_CLUSTER : TSID_BYTES_SINGLE;
+}
 
 static inline int
 tsid_compare(const struct tsid *a, const struct tsid *b)
 {
-#define TSID_ORDER(field) if (a->field != b->field) return a->field < b->field ? -1 : 1
+#define TSID_ORDER(field)         \
+	if (a->field != b->field) \
+	return a->field < b->field ? -1 : 1
 	TSID_ORDER(account);
 	TSID_ORDER(project);
 	TSID_ORDER(metric_group_id);

@@ -12,8 +12,8 @@
 
 enum {
 	LEVELS = 4,
-	INSERTION_MAX = 24,    /* shorter runs are sorted by insertion: a radix pass begins with clearing its counters */
-	RADIX_BITS_FEW = 8,    /* so few items get few counters */
+	INSERTION_MAX = 24, /* shorter runs are sorted by insertion: a radix pass begins with clearing its counters */
+	RADIX_BITS_FEW = 8, /* so few items get few counters */
 	ITEMS_FEW = 1024,
 	RADIX_BITS_MANY = 11,
 	COUNTERS = 1 << RADIX_BITS_MANY
@@ -27,7 +27,7 @@ struct item {
 struct sorter {
 	const struct tsid *const *tsids;
 	struct item *items;
-	struct item *spare; /* as many */
+	struct item *spare;   /* as many */
 	bool differs[LEVELS]; /* does any TSID differ from another in the key of this level? */
 };
 
@@ -35,14 +35,10 @@ static uint64_t
 key_of(const struct tsid *tsid, int level)
 {
 	switch (level) {
-	case 0:
-		return (uint64_t)tsid->account << 32 | tsid->project;
-	case 1:
-		return tsid->metric_group_id;
-	case 2:
-		return (uint64_t)tsid->job_id << 32 | tsid->instance_id;
-	default:
-		return tsid->metric_id;
+	case 0: return (uint64_t)tsid->account << 32 | tsid->project;
+	case 1: return tsid->metric_group_id;
+	case 2: return (uint64_t)tsid->job_id << 32 | tsid->instance_id;
+	default: return tsid->metric_id;
 	}
 }
 
@@ -142,7 +138,7 @@ static bool
 look_through(struct sorter *sorter, size_t n)
 {
 	const struct tsid *const *tsids = sorter->tsids;
-	uint64_t differ[LEVELS] = {0};
+	uint64_t differ[LEVELS] = { 0 };
 	bool sorted = true;
 
 	for (size_t i = 1; i < n; i++) {

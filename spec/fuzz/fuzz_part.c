@@ -14,7 +14,11 @@
 #include "part/part_search.h"
 #include "part/part_writer.h"
 
-#define REQUIRE(condition) do { if (!(condition)) abort(); } while (0)
+#define REQUIRE(condition)        \
+	do {                      \
+		if (!(condition)) \
+			abort();  \
+	} while (0)
 #define DIRECTORY "d/999999999_999999_20100101000000.000_20391231000000.000_0000000000000001"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -69,7 +73,8 @@ static void
 put_files(struct io *io, uint8_t flags, struct bytes rest, const size_t lengths[3])
 {
 	enum layout layout = (flags & 1) != 0 ? LAYOUT_CLUSTER : LAYOUT_SINGLE;
-	struct bytes first = take(&rest, lengths[2]), index = take(&rest, lengths[0]), timestamps = take(&rest, lengths[1]);
+	struct bytes first = take(&rest, lengths[2]), index = take(&rest, lengths[0]),
+		     timestamps = take(&rest, lengths[1]);
 	struct buf frame, row, meta;
 
 	buf_init(&frame, &mem);
@@ -102,7 +107,9 @@ put_files(struct io *io, uint8_t flags, struct bytes rest, const size_t lengths[
 static int
 merge_alone(struct io *io, struct part *part, bool strict)
 {
-	struct part_writer_options options = { .layout = part->layout, .index_level = 1, .dedup_interval_ms = strict ? 0 : 7 };
+	struct part_writer_options options = { .layout = part->layout,
+		.index_level = 1,
+		.dedup_interval_ms = strict ? 0 : 7 };
 	struct int64s_scratch scratch;
 	struct part_writer *writer;
 	struct part_cursor *cursor;

@@ -99,9 +99,11 @@ tt_codec_fixed16_get(const uint8_t *data)
 }
 
 /* The payload into out (room for 10 n + 1024 bytes). */
-int tt_codec_int64s_encode(const int64_t *a, size_t n, int precision_bits, uint8_t *out, size_t *len, int *type, int64_t *first);
+int tt_codec_int64s_encode(const int64_t *a, size_t n, int precision_bits, uint8_t *out, size_t *len, int *type,
+    int64_t *first);
 int
-tt_codec_int64s_encode(const int64_t *a, size_t n, int precision_bits, uint8_t *out, size_t *len, int *type, int64_t *first)
+tt_codec_int64s_encode(const int64_t *a, size_t n, int precision_bits, uint8_t *out, size_t *len, int *type,
+    int64_t *first)
 {
 	struct int64s_scratch scratch;
 	struct buf payload;

@@ -89,11 +89,11 @@ map_get(const struct tsid_map *map, uint32_t series)
 	return &map->tsids[(series - map->first) / map->step];
 }
 
-int tt_part_build(struct tt_part_env *env, int layout, const struct row *rows, size_t n, const struct tsid *tsids, uint32_t first,
-    uint32_t step, struct part **out);
+int tt_part_build(struct tt_part_env *env, int layout, const struct row *rows, size_t n, const struct tsid *tsids,
+    uint32_t first, uint32_t step, struct part **out);
 int
-tt_part_build(struct tt_part_env *env, int layout, const struct row *rows, size_t n, const struct tsid *tsids, uint32_t first,
-    uint32_t step, struct part **out)
+tt_part_build(struct tt_part_env *env, int layout, const struct row *rows, size_t n, const struct tsid *tsids,
+    uint32_t first, uint32_t step, struct part **out)
 {
 	struct tsid_map map = { .tsids = tsids, .first = first, .step = step };
 
@@ -104,7 +104,8 @@ tt_part_build(struct tt_part_env *env, int layout, const struct row *rows, size_
 
 /* Finishes, renames the directory to the part's name under parent, and stores that path. */
 static int
-publish(struct tt_part_env *env, struct part_writer *writer, const char *parent, const char *directory, char *path, size_t path_bytes)
+publish(struct tt_part_env *env, struct part_writer *writer, const char *parent, const char *directory, char *path,
+    size_t path_bytes)
 {
 	struct part_header header;
 	char name[PART_NAME_MAX];
@@ -143,21 +144,21 @@ copy_blocks(struct tt_part_env *env, struct part *from, struct part_writer *writ
 	return rc;
 }
 
-int tt_part_write(struct tt_part_env *env, struct part *from, const char *parent, int64_t dedup_ms, int dedup_keep, char *path,
-    size_t path_bytes);
+int tt_part_write(struct tt_part_env *env, struct part *from, const char *parent, int64_t dedup_ms, int dedup_keep,
+    char *path, size_t path_bytes);
 int
-tt_part_write(struct tt_part_env *env, struct part *from, const char *parent, int64_t dedup_ms, int dedup_keep, char *path,
-    size_t path_bytes)
+tt_part_write(struct tt_part_env *env, struct part *from, const char *parent, int64_t dedup_ms, int dedup_keep,
+    char *path, size_t path_bytes)
 {
 	struct part_writer_options options = {
-	    .layout = from->layout,
-	    .index_level = 1,
-	    .dedup_interval_ms = dedup_ms,
-	    .dedup_keep = (enum dedup_keep)dedup_keep,
-	    .generation = 3,
-	    .fan_in = 2,
-	    .policy = "spec",
-	    .created_ms = 1700000000123,
+		.layout = from->layout,
+		.index_level = 1,
+		.dedup_interval_ms = dedup_ms,
+		.dedup_keep = (enum dedup_keep)dedup_keep,
+		.generation = 3,
+		.fan_in = 2,
+		.policy = "spec",
+		.created_ms = 1700000000123,
 	};
 	struct part_writer *writer;
 	char directory[512];
@@ -218,7 +219,8 @@ encode_foreign(struct zstd_context *zstd, uint64_t *random, const int64_t *a, si
 
 static int
 add_foreign(struct part_writer *writer, struct block *block, struct zstd_context *zstd, uint64_t *random,
-    const struct mem_part *columns, size_t series, uint32_t from, uint32_t rows, struct buf payloads[2], int64_t *mantissas)
+    const struct mem_part *columns, size_t series, uint32_t from, uint32_t rows, struct buf payloads[2],
+    int64_t *mantissas)
 {
 	struct block_header *header = &block->header;
 	const int64_t *timestamps = columns->timestamps_ms + from;
@@ -242,9 +244,11 @@ add_foreign(struct part_writer *writer, struct block *block, struct zstd_context
 }
 
 /* Blocks of up to 16384 rows in encodings that another writer might choose; no sidecar. */
-int tt_part_write_foreign(struct tt_part_env *env, struct part *from, const char *parent, uint64_t seed, char *path, size_t path_bytes);
+int tt_part_write_foreign(struct tt_part_env *env, struct part *from, const char *parent, uint64_t seed, char *path,
+    size_t path_bytes);
 int
-tt_part_write_foreign(struct tt_part_env *env, struct part *from, const char *parent, uint64_t seed, char *path, size_t path_bytes)
+tt_part_write_foreign(struct tt_part_env *env, struct part *from, const char *parent, uint64_t seed, char *path,
+    size_t path_bytes)
 {
 	struct part_writer_options options = { .layout = from->layout, .index_level = -5, .policy = "" };
 	const struct mem_part *columns = from->columns;
@@ -266,7 +270,8 @@ tt_part_write_foreign(struct tt_part_env *env, struct part *from, const char *pa
 	for (size_t i = 0; rc == 0 && i < columns->series_count; i++) {
 		for (uint32_t at = columns->first_row[i]; rc == 0 && at < columns->first_row[i + 1];) {
 			uint32_t rest = columns->first_row[i + 1] - at;
-			uint32_t rows = random_next(&random) % 2 == 0 ? BLOCK_ROWS_READ_MAX : 1 + (uint32_t)(random_next(&random) % 900);
+			uint32_t rows = random_next(&random) % 2 == 0 ? BLOCK_ROWS_READ_MAX
+								      : 1 + (uint32_t)(random_next(&random) % 900);
 
 			rows = rows < rest ? rows : rest;
 			rc = add_foreign(writer, &block, &zstd, &random, columns, i, at, rows, payloads, mantissas);
@@ -331,17 +336,17 @@ void
 tt_part_info(const struct part *part, struct tt_part_info *info)
 {
 	*info = (struct tt_part_info){
-	    .rows = part->header.rows,
-	    .blocks = part->header.blocks,
-	    .min_ms = part->header.min_timestamp_ms,
-	    .max_ms = part->header.max_timestamp_ms,
-	    .suffix = part->header.suffix,
-	    .bytes = part->bytes,
-	    .min_dedup_interval_ms = part->min_dedup_interval_ms,
-	    .generation = part->generation,
-	    .fan_in = part->fan_in,
-	    .created_ms = part->created_ms,
-	    .verified = part->sums != NULL,
+		.rows = part->header.rows,
+		.blocks = part->header.blocks,
+		.min_ms = part->header.min_timestamp_ms,
+		.max_ms = part->header.max_timestamp_ms,
+		.suffix = part->header.suffix,
+		.bytes = part->bytes,
+		.min_dedup_interval_ms = part->min_dedup_interval_ms,
+		.generation = part->generation,
+		.fan_in = part->fan_in,
+		.created_ms = part->created_ms,
+		.verified = part->sums != NULL,
 	};
 	memcpy(info->policy, part->policy, sizeof(info->policy));
 }
@@ -401,11 +406,11 @@ tt_part_rows(struct tt_part_env *env, struct part *part, bool strict, bool decod
 }
 
 /* The blocks of tsids[0..n), which ascend, that meet the time range. */
-int tt_part_query(struct tt_part_env *env, struct part *part, const struct tsid *tsids, size_t n, int64_t min_ms, int64_t max_ms,
-    struct tt_part_rows *rows);
+int tt_part_query(struct tt_part_env *env, struct part *part, const struct tsid *tsids, size_t n, int64_t min_ms,
+    int64_t max_ms, struct tt_part_rows *rows);
 int
-tt_part_query(struct tt_part_env *env, struct part *part, const struct tsid *tsids, size_t n, int64_t min_ms, int64_t max_ms,
-    struct tt_part_rows *rows)
+tt_part_query(struct tt_part_env *env, struct part *part, const struct tsid *tsids, size_t n, int64_t min_ms,
+    int64_t max_ms, struct tt_part_rows *rows)
 {
 	struct int64s_scratch scratch;
 	struct part_cursor *cursor;
@@ -434,7 +439,8 @@ tt_part_query(struct tt_part_env *env, struct part *part, const struct tsid *tsi
 }
 
 /* The header of every block, in part order; at most cap. */
-int tt_part_headers(struct tt_part_env *env, struct part *part, struct block_header *headers, size_t cap, size_t *count);
+int
+tt_part_headers(struct tt_part_env *env, struct part *part, struct block_header *headers, size_t cap, size_t *count);
 int
 tt_part_headers(struct tt_part_env *env, struct part *part, struct block_header *headers, size_t cap, size_t *count)
 {
