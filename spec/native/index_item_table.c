@@ -462,6 +462,17 @@ storm_search(void *context)
 	return NULL;
 }
 
+/* Until everything is durable, or until a forced merge has ended; ten seconds at most. */
+static void
+storm_wait(struct item_table *table, bool merging)
+{
+	for (int i = 0; i < 10000; i++) {
+		if (merging ? !item_table_force_merging(table) : item_table_durable_seq(table) == item_table_last_seq(table))
+			return;
+		usleep(1000);
+	}
+}
+
 int
 tt_item_storm(struct item_table *table, struct mem *mem, unsigned rounds, uint64_t *looked_up)
 {
@@ -473,8 +484,11 @@ tt_item_storm(struct item_table *table, struct mem *mem, unsigned rounds, uint64
 	for (size_t i = 0; rc == 0 && i < ARRAY_LENGTH(runs); i++)
 		rc = thread_start(&threads[i], runs[i], &storm, "storm");
 	thread_join(&threads[0]);
+	/* Flush, then merge all files, while the searches go on. */
 	item_table_flush_request(table);
-	usleep(50000);
+	storm_wait(table, false);
+	item_table_force_merge(table);
+	storm_wait(table, true);
 	storm.stop = true;
 	for (size_t i = 1; i < ARRAY_LENGTH(runs); i++)
 		thread_join(&threads[i]);
