@@ -27,6 +27,7 @@ int tt_pattern(struct tt_index *test, const char *text, size_t n, const char *va
 const char *tt_index_out(struct tt_index *test, size_t *n);
 int tt_index_snapshot(struct tt_index *test, const char *directory);
 int tt_index_detect(const char *root, int *layout, bool *known);
+int tt_index_add_raw(struct tt_index *test, const char *item, size_t n);
 void tt_index_fail_memory(struct tt_index *test, double after_calls);
 double tt_index_bench(struct tt_index *test, uint32_t from, uint32_t n, double date, int shape);
 ]]
@@ -231,6 +232,7 @@ function Index:work() M.check(lib.tt_index_work(self.handle)) end
 function Index:force_merge() M.check(lib.tt_index_force_merge(self.handle)) end
 function Index:stat(name) return lib.tt_index_stat(self.handle, name) end
 function Index:set_clock(now) lib.tt_index_set_clock(self.handle, now) end
+function Index:add_raw(item) M.check(lib.tt_index_add_raw(self.handle, item, #item)) end
 function Index:fail_memory(after) lib.tt_index_fail_memory(self.handle, after) end
 function Index:snapshot(path) M.check(lib.tt_index_snapshot(self.handle, path)) end
 

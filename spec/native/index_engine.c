@@ -54,6 +54,7 @@ const char *tt_index_out(struct tt_index *test, size_t *n);
 int tt_index_snapshot(struct tt_index *test, const char *directory);
 int tt_index_detect(const char *root, int *layout, bool *known);
 void tt_index_fail_memory(struct tt_index *test, double after_calls);
+int tt_index_add_raw(struct tt_index *test, const char *item, size_t n);
 double tt_index_bench(struct tt_index *test, uint32_t from, uint32_t n, double date, int shape);
 
 struct tt_index *
@@ -526,6 +527,17 @@ tt_index_stat(struct tt_index *test, const char *name)
 	if (strcmp(name, "mem_used") == 0)
 		return (double)mem_used(&test->mem);
 	return -1;
+}
+
+/* Puts any bytes as an item into the current generation, as a damaged or foreign writer could. */
+int
+tt_index_add_raw(struct tt_index *test, const char *item, size_t n)
+{
+	uint32_t offsets[2] = { 0, (uint32_t)n };
+	struct item_run run = { .data = (const uint8_t *)item, .offsets = offsets, .count = 1 };
+	uint64_t seq;
+
+	return item_table_add_run(test->index->current->table, &run, &seq);
 }
 
 /* The allocation after so many more fails; < 0: none does. */
