@@ -112,15 +112,16 @@ group_by_hash(struct row_groups *groups)
 int
 row_groups_find(struct row_groups *groups, struct mem *mem, const struct row *rows, size_t n)
 {
-	size_t runs, numbers;
+	size_t runs, numbers, most;
 
 	*groups = (struct row_groups){ .mem = mem, .rows = rows, .rows_count = n };
 	TRY(find_runs(groups));
 	runs = groups->runs_count;
 	numbers = (size_t)(groups->series_max - groups->series_min) + 1;
+	most = runs < numbers ? runs : numbers; /* groups there can be */
 	groups->run_group = mem_array(mem, runs, sizeof(uint32_t));
-	groups->series = mem_array(mem, runs, sizeof(uint32_t));
-	groups->count = mem_array(mem, runs, sizeof(uint32_t));
+	groups->series = mem_array(mem, most, sizeof(uint32_t));
+	groups->count = mem_array(mem, most, sizeof(uint32_t));
 	if (groups->run_group == NULL || groups->series == NULL || groups->count == NULL)
 		return ERR_MEMORY;
 	if (numbers <= DIRECT_NUMBERS_MIN || numbers / DIRECT_NUMBERS_PER_RUN <= runs)
