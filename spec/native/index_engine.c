@@ -28,8 +28,8 @@ tt_index_open(const char *root, int layout, bool read_only, double now_ms, doubl
 int tt_index_close(struct tt_index *test, double *live_blocks, double *open_files);
 int tt_index_register(struct tt_index *test, uint32_t account, uint32_t project, const char *labels, size_t n,
     double date, uint64_t *id, bool *created);
-int tt_index_find(
-    struct tt_index *test, uint32_t account, uint32_t project, const char *labels, size_t n, uint64_t *id, bool *found);
+int tt_index_find(struct tt_index *test, uint32_t account, uint32_t project, const char *labels, size_t n, uint64_t *id,
+    bool *found);
 int tt_index_register_date(struct tt_index *test, uint32_t account, uint32_t project, uint64_t id, double date);
 int tt_index_search(struct tt_index *test, uint32_t account, uint32_t project, const char *const *selectors, size_t n,
     double min_ms, double max_ms, double limit);
@@ -48,8 +48,8 @@ int tt_index_canonical(const char *labels, size_t n, int layout, uint32_t accoun
     struct tt_index *test, uint32_t *cuts);
 int tt_index_decode(struct tt_index *test, const char *name, size_t n);
 int tt_match_check(const char *selector, size_t n);
-int tt_pattern(
-    struct tt_index *test, const char *text, size_t n, const char *value, size_t value_bytes, bool *matches, int *kind);
+int tt_pattern(struct tt_index *test, const char *text, size_t n, const char *value, size_t value_bytes, bool *matches,
+    int *kind);
 const char *tt_index_out(struct tt_index *test, size_t *n);
 int tt_index_snapshot(struct tt_index *test, const char *directory);
 int tt_index_detect(const char *root, int *layout, bool *known);
@@ -152,8 +152,8 @@ stored_name(struct tt_index *test, struct tenant tenant, const char *text, size_
 }
 
 int
-tt_index_canonical(
-    const char *labels, size_t n, int layout, uint32_t account, uint32_t project, struct tt_index *test, uint32_t *cuts)
+tt_index_canonical(const char *labels, size_t n, int layout, uint32_t account, uint32_t project, struct tt_index *test,
+    uint32_t *cuts)
 {
 	static const struct metric_name_limits limits = { LABELS_KEPT_DEFAULT, LABEL_NAME_BYTES_MAX,
 		LABEL_VALUE_BYTES_MAX };
@@ -163,8 +163,8 @@ tt_index_canonical(
 
 	buf_reset(&test->out);
 	read_labels(labels, n, &parsed);
-	rc = metric_name_from_labels(
-	    (enum layout)layout, (struct tenant){ account, project }, &parsed, &limits, &test->out, &made);
+	rc = metric_name_from_labels((enum layout)layout, (struct tenant){ account, project }, &parsed, &limits,
+	    &test->out, &made);
 	cuts[0] = made.labels_dropped;
 	cuts[1] = made.names_cut;
 	cuts[2] = made.values_cut;
@@ -189,8 +189,8 @@ tt_index_register(struct tt_index *test, uint32_t account, uint32_t project, con
 }
 
 int
-tt_index_find(
-    struct tt_index *test, uint32_t account, uint32_t project, const char *labels, size_t n, uint64_t *id, bool *found)
+tt_index_find(struct tt_index *test, uint32_t account, uint32_t project, const char *labels, size_t n, uint64_t *id,
+    bool *found)
 {
 	struct buf name;
 	struct tsid tsid = { 0 };
@@ -378,8 +378,8 @@ tt_match_check(const char *selector, size_t n)
 
 /* Out: prefix, then the literals. */
 int
-tt_pattern(
-    struct tt_index *test, const char *text, size_t n, const char *value, size_t value_bytes, bool *matches, int *kind)
+tt_pattern(struct tt_index *test, const char *text, size_t n, const char *value, size_t value_bytes, bool *matches,
+    int *kind)
 {
 	struct tag_pattern pattern;
 	struct arena arena;

@@ -31,8 +31,8 @@ struct stress {
 	_Atomic unsigned turn;
 };
 
-int tt_index_stress(
-    const char *root, int layout, uint32_t rounds, bool changing, double *violations, double *searches, double *live);
+int tt_index_stress(const char *root, int layout, uint32_t rounds, bool changing, double *violations, double *searches,
+    double *live);
 
 static void
 fail(struct stress *stress, int rc)
@@ -47,8 +47,8 @@ fail(struct stress *stress, int rc)
 static struct bytes
 make_name(uint32_t number, uint8_t *room)
 {
-	int n = snprintf(
-	    (char *)room, 100, "metric_%u%cjob%cjob_%u%cn%c%u%c", number % 5, 1, 1, number % 11, 1, 1, number, 1);
+	int n = snprintf((char *)room, 100, "metric_%u%cjob%cjob_%u%cn%c%u%c", number % 5, 1, 1, number % 11, 1, 1,
+	    number, 1);
 
 	return bytes_of(room, (size_t)n);
 }
@@ -169,8 +169,8 @@ run(struct stress *stress, uint32_t rounds)
 }
 
 int
-tt_index_stress(
-    const char *root, int layout, uint32_t rounds, bool changing, double *violations, double *searches, double *live)
+tt_index_stress(const char *root, int layout, uint32_t rounds, bool changing, double *violations, double *searches,
+    double *live)
 {
 	struct stress *stress = calloc(1, sizeof(*stress));
 	struct index_env env;
