@@ -120,7 +120,7 @@ add_markers(struct index *index, struct generation *generation, const struct mar
 
 /* The new set: the old one and fresh. */
 static int
-grow_deleted(struct index *index, const struct u64set *fresh)
+make_grown(struct index *index, const struct u64set *fresh, struct deleted_set **out)
 {
 	struct deleted_set *grown = mem_zalloc(index->env.mem, sizeof(*grown));
 	int rc;
@@ -139,8 +139,7 @@ grow_deleted(struct index *index, const struct u64set *fresh)
 		mem_free(index->env.mem, grown);
 		return rc;
 	}
-	index_deleted_release(index, &index->deleted->set);
-	index->deleted = grown;
+	*out = grown;
 	return 0;
 }
 
@@ -148,6 +147,7 @@ static int
 delete_locked(struct index *index, struct u64set *fresh)
 {
 	struct marker_run run = { .count = 0 };
+	struct deleted_set *grown = NULL;
 	int rc;
 
 	/* What is staged goes out first, so that a deleted name is looked up where its marker is seen. */
@@ -156,10 +156,15 @@ delete_locked(struct index *index, struct u64set *fresh)
 	if (u64set_count(fresh) == 0)
 		return 0;
 	TRY_GOTO(out, marker_run_make(index, fresh, &run));
+	/* Nothing may fail between the first marker and the new set: rows added to an id that only the disk calls deleted would
+	 * vanish with the next open (spec/fault/fault_spec: memory, delete of series). */
+	TRY_GOTO(out, make_grown(index, fresh, &grown));
 	index->last_seq++;
 	TRY_GOTO(out, add_markers(index, index->current, &run));
 	/* The set before the second run: from here on the deletion has happened, whatever fails. */
-	TRY_GOTO(out, grow_deleted(index, fresh));
+	index_deleted_release(index, &index->deleted->set);
+	index->deleted = grown;
+	grown = NULL;
 	index->changes++;
 	index->epoch++;
 	if (!generation_is_empty(index->previous)) {
@@ -168,6 +173,8 @@ delete_locked(struct index *index, struct u64set *fresh)
 	}
 out:
 	index->sealed_seq = index->last_seq; /* staging is empty, and a failed deletion waits for nothing */
+	if (grown != NULL)
+		index_deleted_release(index, &grown->set);
 	marker_run_free(index->env.mem, &run);
 	return rc;
 }
