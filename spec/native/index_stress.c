@@ -1,6 +1,6 @@
 /*
  * index_stress.c -- many threads on one index: writers of overlapping names, searchers, a worker, a deleter.
- * floor: test     uses: index/index.h     used by: spec/index/index_threads_spec.lua
+ * floor: test     uses: index/index.h     used by: spec/index/threads_spec.lua
  *
  * Without deletions and rotations every name must have one id for all writers. With them a name may be forgotten and come
  * back under a new id: then no writer may ever see an older one again.
