@@ -18,9 +18,11 @@
 /*
  * PROGRESS_WAIT_MS  a waiter that has nothing to do itself looks again after this
  * STUCK_NS          no unit done by anybody for so long: something is broken, and the host must not hang for ever
+ * STILL_NS          the same under a manual clock without threads: what is tried again "in a while" never becomes due then
  */
 enum { PROGRESS_WAIT_MS = 2 };
 #define STUCK_NS (UINT64_C(120) * 1000000000)
+#define STILL_NS (UINT64_C(20) * 1000000)
 
 static struct job *
 job_make(struct storage *storage, enum job_kind kind, bool waited)
@@ -238,7 +240,9 @@ jobs_free_all(struct storage *storage)
 static int
 job_wait(struct storage *storage, struct job *job, bool by_closer)
 {
-	uint64_t stuck_at = clock_budget_ns() + STUCK_NS;
+	bool still = storage->clock->manual && storage->steps.threads_count == 0;
+	uint64_t patience_ns = still ? STILL_NS : STUCK_NS;
+	uint64_t stuck_at = clock_budget_ns() + patience_ns;
 	uint64_t units = atomic_load(&storage->steps.units);
 
 	for (;;) {
@@ -250,12 +254,16 @@ job_wait(struct storage *storage, struct job *job, bool by_closer)
 		if (!by_closer && atomic_load(&storage->closing))
 			return ERR(ERR_NOTFOUND, "the database is being closed");
 		steps_unit(storage, UNIT_US, &did);
-		if (did)
+		if (did) {
+			stuck_at = clock_budget_ns() + patience_ns;
 			continue;
+		}
 		if (atomic_load(&storage->steps.units) != units) {
 			units = atomic_load(&storage->steps.units);
-			stuck_at = clock_budget_ns() + STUCK_NS;
+			stuck_at = clock_budget_ns() + patience_ns;
 		}
+		if (clock_budget_ns() > stuck_at && still)
+			return ERR(ERR_TIMEOUT, "%s cannot go on before the manual clock does: move it, then try again", job_words(job->kind));
 		if (clock_budget_ns() > stuck_at)
 			return ERR(ERR_TIMEOUT, "%s made no progress for %d s", job_words(job->kind), (int)(STUCK_NS / 1000000000));
 		steps_wait_progress(storage, PROGRESS_WAIT_MS);
