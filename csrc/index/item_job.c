@@ -7,6 +7,7 @@
  *
  *   a failure                              what happens
  *   ERR_NOSPACE before the new name        output discarded, sources stay, no_space until item_table_retry()
+ *   ERR_NOSPACE while sources are retired  no_space; the next rename is tried again after item_table_retry()
  *   ERR_MEMORY                             output discarded or phase kept; tried again after a second
  *   ERR_CORRUPTED of a source              output discarded, the source is left out from now on
  *   anything else                          output discarded, the table is read-only until reopened
@@ -362,10 +363,11 @@ fail(struct item_table *table, struct item_job *job, int rc)
 		table->retry_tick_ms = clock_tick_ms(table->env.clock) + MEMORY_RETRY_MS;
 		return committed;
 	}
-	if (rc == ERR_NOSPACE && !committed) {
+	/* Behind the new name, only renames may be repeated: after a failed fsync nobody knows what is on disk. */
+	if (rc == ERR_NOSPACE && (!committed || job->phase == ITEM_JOB_RETIRE)) {
 		log_write(table->env.log, LOG_WARN, "index table %s cannot write: %s", table->path, err_message());
 		table->no_space = true;
-		return false;
+		return committed;
 	}
 	if (rc == ERR_CORRUPTED && !committed && has_damaged_source(job)) {
 		log_write(table->env.log, LOG_ERROR, "an index part is damaged and left out of merges: %s", err_message());

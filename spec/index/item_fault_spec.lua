@@ -78,8 +78,22 @@ describe("an item table on a failing disk", function()
           t = assert(support.open(disk, PATH))
           plan { fail_at = at, for_ever = for_ever, errno_value = errno }
           local accepted, durable = live()
+          local last = ffi.string(lib.io_fault_last(disk.io))
           plan(nil)
-          local label = ("call %d of %d: %s"):format(at, n, ffi.string(lib.io_fault_last(disk.io)))
+          local label = ("call %d of %d: %s"):format(at, n, last)
+          if errno == ENOSPC and not for_ever then
+            -- A full disk passes by itself; only a failed fsync of a directory leaves doubts that last.
+            local lasting = last:find("fsync", 1, true) ~= nil and t:stats().read_only
+            lib.item_table_retry(t.table)
+            assert.equal(0, (t:flush()), label)
+            if not lasting then
+              assert.is_false(t:stats().read_only, label)
+              assert.equal(#accepted, t:durable(), label)
+              lib.item_table_force_merge(t.table)
+              assert.equal(0, (t:run()), label)
+              assert.equal(1, #t:parts(), label)
+            end
+          end
           local items, rc = t:items()
           assert(items, label .. " " .. tostring(rc) .. base.message())
           assert.is_nil(support.difference(as_set(accepted), as_set(items)), label)
