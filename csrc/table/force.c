@@ -99,15 +99,39 @@ force_request(struct force_list *list, struct table_shared *shared, struct parti
 	return 0;
 }
 
+static const struct force_item *
+first_stuck(const struct force *force, size_t *count)
+{
+	const struct force_item *first = NULL;
+
+	*count = 0;
+	for (size_t i = 0; i < force->items_count; i++) {
+		const struct force_item *item = &force->items[i];
+
+		if (item->state == FORCE_DONE || item->stuck.code == 0)
+			continue;
+		++*count;
+		if (first == NULL)
+			first = item;
+	}
+	return first;
+}
+
 int
 force_check(const struct force_list *list, uint64_t ticket, bool *done, uint64_t *merges)
 {
+	const struct force_item *stuck;
+	size_t stuck_count;
+
 	for (struct force *force = list->first; force != NULL; force = force->next) {
 		if (force->ticket != ticket)
 			continue;
-		*done = is_done(force);
+		stuck = first_stuck(force, &stuck_count);
+		*done = force->items_done + stuck_count == force->items_count;
 		*merges = force->merges;
-		return *done && force->failure.code != 0 ? err_restore(&force->failure) : 0;
+		if (*done && force->failure.code != 0)
+			return err_restore(&force->failure);
+		return *done && stuck != NULL ? err_restore(&stuck->stuck) : 0;
 	}
 	return ERR(ERR_NOTFOUND, "there is no force merge %llu", (unsigned long long)ticket);
 }
@@ -239,12 +263,19 @@ item_merge(struct force_item *item, struct job **out)
 }
 
 void
+force_job_paused(const struct job *job)
+{
+	job->force->stuck = job->stuck;
+}
+
+void
 force_job_ended(struct job *job)
 {
 	struct force_item *item = job->force;
 	size_t kept = 0;
 
 	item->job = NULL;
+	item->stuck.code = 0;
 	if (job->rc != 0) {
 		item_end(item, job->rc);
 		return;

@@ -29,7 +29,8 @@ struct force_item {
 	uint64_t owner;      /* what parts.table.busy says */
 	struct part **parts; /* referenced */
 	size_t parts_count;
-	struct job *job; /* the merge that runs; NULL: the next can start */
+	struct err_saved stuck; /* code != 0: its job waits for space or memory, and goes on by itself */
+	struct job *job;        /* the merge that runs; NULL: the next can start */
 };
 
 struct force {
@@ -53,12 +54,15 @@ void force_list_free(struct force_list *list);
 /* The partitions' raw rows so far take part. */
 NODISCARD int force_request(struct force_list *list, struct table_shared *shared, struct partition *const *partitions,
     size_t n, uint64_t *ticket);
-/* ERR_NOTFOUND for a ticket that was never given or is long over; the failure of the merges once *done. */
+/* ERR_NOTFOUND for a ticket that was never given or is long over; the failure of the merges once *done. Also *done, with
+ * that error: what is left waits for space or memory (it goes on by itself when there is some). */
 NODISCARD int force_check(const struct force_list *list, uint64_t ticket, bool *done, uint64_t *merges);
 /* Anything that force_start could do now? (It may find that not, and then waits for jobs to end.) */
 bool force_can_start(const struct force_list *list);
 /* Moves items on; *out: a job to put into the list of jobs, or NULL. */
 void force_start(struct force_list *list, struct job **out);
+/* A thread lets go of a job of a force merge that is not over: does it get on? */
+void force_job_paused(const struct job *job);
 /* A job of a force merge ended. */
 void force_job_ended(struct job *job);
 

@@ -140,9 +140,9 @@ start(struct job *job)
 	struct table_shared *shared = job->partition->shared;
 	const struct table_hooks *hooks = &shared->env.hooks;
 	int64_t now = clock_now_ms(shared->env.clock);
-	struct merge_options options = {
-		.io = shared->env.io, .mem = shared->env.mem, .retention_deadline_ms = INT64_MIN
-	};
+	struct merge_options options = { .io = shared->env.io,
+		.mem = shared->env.mem,
+		.retention_deadline_ms = INT64_MIN };
 
 	if (hooks->deleted_acquire != NULL) {
 		TRY(hooks->deleted_acquire(hooks->context, &job->deleted));
@@ -244,18 +244,45 @@ job_ready(struct job *job, int64_t now_ms)
 	return job->wake_tick_ms <= now_ms;
 }
 
+/*
+ * Past the commit point there is no way back. A step that lacks memory, or a rename that lacks space, changed nothing and
+ * can be tried again; after a failed fsync nothing can.
+ */
+static bool
+can_wait(const struct job *job, int rc)
+{
+	const struct publish *publishing = &job->publish;
+
+	if (!publishing->committed)
+		return false;
+	return rc == ERR_MEMORY ||
+	    (rc == ERR_NOSPACE && (publishing->state == PUBLISH_MOVE || publishing->state == PUBLISH_SHOW));
+}
+
+static void
+get_stuck(struct job *job, int rc)
+{
+	struct table_shared *shared = job->partition->shared;
+
+	err_save(&job->stuck);
+	partition_set_back(job->partition, false);
+	if (rc == ERR_NOSPACE)
+		table_shared_space_ran_out(shared);
+	job->wake_tick_ms = tick_add(clock_tick_ms(shared->env.clock), SPACE_RECHECK_MS);
+}
+
 static int
 publish(struct job *job)
 {
 	bool done = false, blocked = false;
 	int rc = publish_step(&job->publish, &done, &blocked);
 
-	/* Past the commit point there is no way back: what lacks memory is tried again until there is some. */
-	if (rc == ERR_MEMORY && job->publish.committed)
-		blocked = true;
-	else if (rc != 0)
+	job->stuck.code = 0;
+	if (rc != 0 && !can_wait(job, rc))
 		return rc;
-	if (blocked)
+	if (rc != 0)
+		get_stuck(job, rc);
+	else if (blocked)
 		wait(job);
 	if (done) {
 		release_sources(job, true);

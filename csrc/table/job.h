@@ -12,7 +12,7 @@
  *   PUBLISH  publish_step; waits for a snapshot of the partition to end
  *
  * Errors     ERR_CORRUPTED: the source is marked damaged. ERR_NOSPACE, ERR_MEMORY: the partition is set back for a second.
- *            Everything else, and anything after the commit point: the partition becomes read-only.
+ *            After the commit point both only delay what is left to do. Everything else: the partition becomes read-only.
  * Ownership  holds references to its sources; they are busy with its id.
  * Threads    one at a time (`running`, guarded by the table's lock).
  */
@@ -47,6 +47,7 @@ struct job {
 	struct publish publish;
 	struct force_item *force; /* the force merge it is part of, or NULL */
 	uint64_t busy_after;      /* as in publish */
+	struct err_saved stuck;   /* code != 0: committed, but the next step needs space or memory that is not there */
 	int rc;                   /* after JOB_END */
 };
 

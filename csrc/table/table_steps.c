@@ -183,6 +183,8 @@ job_let_go(struct table *table, struct job *job)
 		jobs_remove(table, job);
 		if (job->force != NULL)
 			force_job_ended(job);
+	} else if (job->force != NULL) {
+		force_job_paused(job);
 	}
 	lock_release(&table->lock);
 	if (ended)
