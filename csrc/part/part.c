@@ -31,18 +31,6 @@ part_ref(struct part *part)
 	(void)before;
 }
 
-/* Removes the files. A remnant in tmp/ is harmless: the next open of the partition empties it; the last error stays. */
-static void
-part_remove(struct part *part)
-{
-	struct err_saved saved;
-
-	err_save(&saved);
-	if (part->path != NULL)
-		(void)!io_remove_tree(part->io, part->delete_path != NULL ? part->delete_path : part->path);
-	err_restore(&saved);
-}
-
 /* Frees a part that is complete or half made. */
 static void
 part_destroy(struct part *part)
@@ -52,12 +40,9 @@ part_destroy(struct part *part)
 	io_close(part->timestamps);
 	io_close(part->values);
 	io_close(part->index);
-	if (part->delete_on_unref)
-		part_remove(part);
 	mem_part_free(mem, part->columns);
 	mem_free(mem, part->metaindex);
 	mem_free(mem, part->sums);
-	mem_free(mem, part->delete_path);
 	mem_free(mem, part->path);
 	mem_free(mem, part->own_name);
 	mem_free(mem, part);

@@ -7,8 +7,8 @@
  *
  * Invariants
  *  (1) After part_open_file or mem_part_create returns, nothing in a part changes but refs and the fields of `table`.
- *  (2) refs > 0 while anybody can reach it; the last part_unref closes files and frees. A file part with delete_path set
- *      is removed from disk by that last unref (its directory was renamed into tmp/ before).
+ *  (2) refs > 0 while anybody can reach it; the last part_unref closes files and frees. Directories of merged parts are
+ *      removed by their owner (table/trash), before or after: an open file stays readable.
  * Errors     ERR_CORRUPTED names part, file and offset; ERR_IO, ERR_MEMORY.
  * Threads    any number may read a part and call ref/unref.
  */
@@ -57,9 +57,6 @@ struct part {
 	struct metaindex_row *metaindex; /* sorted by tsid */
 	size_t metaindex_count;
 	struct part_sums *sums; /* NULL: a foreign part, "unverified" */
-	_Atomic bool delete_on_unref;
-	char *
-	    delete_path; /* where the directory was renamed to; NULL: path. Allocated from mem, set before delete_on_unref */
 	/* memory */
 	struct mem_part *columns; /* NULL on disk */
 	/* from the sidecar, or 0 and "" */
