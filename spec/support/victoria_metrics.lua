@@ -1,6 +1,9 @@
 --- The real victoria-metrics on a directory: started on loopback, spoken to over HTTP, ended by pid.
 local process = require("spec.support.process")
 
+-- A sanitizer that the specs run under is not for other people's programs: they hang with it.
+local CURL = "env -u LD_PRELOAD curl"
+
 local M = {}
 local Peer = {}
 Peer.__index = Peer
@@ -21,7 +24,7 @@ function M.start(directory, options)
     next_port = 20000 + (next_port + 7 - 20000) % 20000
     local log = directory .. ".peer.log"
     os.remove(log)
-    local argv = { "victoria-metrics", "-storageDataPath=" .. directory, "-retentionPeriod=100y",
+    local argv = { "env", "-u", "LD_PRELOAD", "victoria-metrics", "-storageDataPath=" .. directory, "-retentionPeriod=100y",
       ("-httpListenAddr=127.0.0.1:%d"):format(next_port), "-memory.allowedBytes=200MB", "-loggerLevel=INFO",
       "-search.maxUniqueTimeseries=10000000", "-search.maxSeries=10000000", "-search.maxExportSeries=10000000" }
     for _, flag in ipairs(options.flags or {}) do argv[#argv + 1] = flag end
@@ -30,7 +33,7 @@ function M.start(directory, options)
       directory = directory }, Peer)
     for _ = 1, (options.timeout_s or 30) * 50 do
       if child:poll() then break end
-      local pipe = io.popen("curl -s -m 2 " .. self.url .. "/health 2>/dev/null")
+      local pipe = io.popen(CURL .. " -s -m 2 " .. self.url .. "/health 2>/dev/null")
       local answer = pipe:read("*a")
       pipe:close()
       if answer == "OK" then return self end
@@ -78,7 +81,7 @@ function Peer:get(path, arguments)
   end
   local target = self.url .. path
   -- arguments travel in the body: selectors may be long
-  return process.output(("curl -s -m 300 --data %s %s"):format(process.quote(table.concat(words, "&")), process.quote(target)))
+  return process.output((CURL .. " -s -m 300 --data %s %s"):format(process.quote(table.concat(words, "&")), process.quote(target)))
 end
 
 --- POST the bytes of a file (or a string) to a path.
@@ -90,7 +93,7 @@ function Peer:post(path, body, is_file)
     handle:write(body)
     handle:close()
   end
-  local answer = process.output(("curl -s -m 300 -H 'Expect:' --data-binary @%s %s"):format(
+  local answer = process.output((CURL .. " -s -m 300 -H 'Expect:' --data-binary @%s %s"):format(
     process.quote(file), process.quote(self.url .. path)))
   if not is_file then os.remove(file) end
   return answer
@@ -100,7 +103,7 @@ end
 function Peer:export_to(file, match, arguments)
   local words = { "match[]=" .. encode(match or '{__name__!=""}'), "start=1", "max_rows_per_line=1000000000" }
   for name, value in pairs(arguments or {}) do words[#words + 1] = name .. "=" .. encode(tostring(value)) end
-  process.output(("curl -s -m 600 -o %s --data %s %s"):format(process.quote(file),
+  process.output((CURL .. " -s -m 600 -o %s --data %s %s"):format(process.quote(file),
     process.quote(table.concat(words, "&")), process.quote(self.url .. "/api/v1/export")))
 end
 
