@@ -202,6 +202,52 @@ describe("arrays of integers", function()
   end)
 end)
 
+describe("compression", function()
+  setup(function() math.randomseed(native.seed("compression")) end)
+
+  --- Payload bytes per number of `blocks` arrays of n numbers that fill makes.
+  local function bytes_per_number(blocks, n, fill)
+    local total, a, back = 0, ffi.new("int64_t[?]", n), ffi.new("int64_t[?]", n)
+    for _ = 1, blocks do
+      fill(a)
+      local payload, len, type_, first = encode(a, n, 64)
+      native.check(lib.tt_codec_int64s_decode(payload, len, type_, first, back, n))
+      assert.is_true(ffi.string(a, n * 8) == ffi.string(back, n * 8))
+      total = total + len
+    end
+    return total / blocks / n
+  end
+
+  it("packs random walks near their entropy: less than 0.3 bytes per row, where level 5 takes 0.35", function()
+    local function walk(a)
+      local v = math.random() * 100
+      for i = 0, 8191 do
+        v = v + math.sqrt(-2 * math.log(1 - math.random())) * math.cos(2 * math.pi * math.random())
+        v = math.min(100, math.max(0, v))
+        a[i] = math.floor(v)
+      end
+    end
+    assert.is_true(bytes_per_number(40, 8192, walk) < 0.3)
+  end)
+
+  it("finds what repeats: a pattern of noise, again and again", function()
+    local function pattern(a)
+      for i = 0, 8191 do a[i] = i < 300 and math.random(-2 ^ 30, 2 ^ 30) or a[i - 300] end
+    end
+    assert.is_true(bytes_per_number(5, 8192, pattern) < 0.3)
+  end)
+
+  it("leaves alone what has nothing to give", function()
+    local function noise(a)
+      for i = 0, 999 do a[i] = ffi.cast("int64_t", math.random(0, 0xffffffff)) * 0x1000000LL + math.random(0, 0xffffff) end
+    end
+    local a = ffi.new("int64_t[1000]")
+    noise(a)
+    local _, _, type_ = encode(a, 1000, 64)
+    assert.are.equal(6, type_)
+  end)
+end)
+
 describe("zstd frames", function()
   it("carry a checksum: every flipped bit is noticed", function()
     local data, frame, back = ffi.new("uint8_t[600]"), ffi.new("uint8_t[1200]"), ffi.new("uint8_t[600]")
