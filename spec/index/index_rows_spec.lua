@@ -158,8 +158,8 @@ describe("a seal", function()
     end
   end
 
-  it("writes exactly the rows of each series and day, sorted, up to 64 ids a row, single layout", function() run("single", 25) end)
-  it("writes them in the cluster layout too", function() run("cluster", 25) end)
+  it("writes exactly the rows of each series and day, sorted, up to 64 ids a row, single layout", function() run("single", 12) end)
+  it("writes them in the cluster layout too", function() run("cluster", 12) end)
 
   it("joins what many series share", function()
     local index = assert(s.open())
