@@ -142,8 +142,8 @@ load_day_item(void *context, struct bytes item, bool *more)
 
 	(void)more;
 	if (item.len < load->id_at + 8)
-		return ERR_CORRUPT(
-		    load->index->root, UINT64_MAX, "item of kind %u with %zu bytes", item.data[0], item.len);
+		return ERR_CORRUPT(load->index->root, UINT64_MAX, "item of kind %u with %zu bytes", item.data[0],
+		    item.len);
 	load->batch[load->batch_count++] = get_u64(item.data + load->id_at);
 	if (load->batch_count < ARRAY_LENGTH(load->batch))
 		return 0;
@@ -301,8 +301,8 @@ register_day(struct index *index, struct bytes stored_name, uint64_t hash, const
 /* -- Looking names up ------------------------------------------------------------------------------------------------- */
 
 int
-generation_find_name(
-    const struct moment *moment, unsigned which, struct bytes stored_name, struct tsid *tsid, bool *found)
+generation_find_name(const struct moment *moment, unsigned which, struct bytes stored_name, struct tsid *tsid,
+    bool *found)
 {
 	struct index *index = moment->index;
 	struct item_cursor *cursor;
@@ -513,8 +513,8 @@ check_writable(const struct index *index)
 	if (UNLIKELY(index->env.read_only))
 		return ERR(ERR_READONLY, "the directory is open read-only");
 	if (UNLIKELY(index->failed))
-		return ERR(ERR_READONLY, "the index at %s takes no writes: one failed, or a part is damaged (see the log)",
-		    index->root);
+		return ERR(ERR_READONLY,
+		    "the index at %s takes no writes: one failed, or a part is damaged (see the log)", index->root);
 	return 0;
 }
 

@@ -322,8 +322,8 @@ collect_from_names(struct name_reader *reader, const struct u64set *ids)
 }
 
 static int
-collect_matching(
-    struct search *search, const struct match *match, const struct bytes *label, struct collector *collector)
+collect_matching(struct search *search, const struct match *match, const struct bytes *label,
+    struct collector *collector)
 {
 	struct mem *mem = search->index->env.mem;
 	struct name_reader reader = { .search = search, .collector = collector, .label = label };

@@ -92,8 +92,8 @@ index_each_tenant(struct item_cursor *cursor, enum layout layout, tenant_visit_f
 		if (!found || item.len < sizeof(key) || item.data[0] != ROW_ID_TO_TSID)
 			return 0;
 		tenant = get_u64(item.data + 1);
-		TRY(visit(
-		    context, (struct tenant){ .account = (uint32_t)(tenant >> 32), .project = (uint32_t)tenant }));
+		TRY(visit(context,
+		    (struct tenant){ .account = (uint32_t)(tenant >> 32), .project = (uint32_t)tenant }));
 		if (tenant == UINT64_MAX)
 			return 0;
 		next = tenant + 1;

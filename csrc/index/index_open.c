@@ -191,9 +191,9 @@ find_greatest_of_tenant(void *context, struct tenant tenant)
 static int
 start_metric_ids(struct index *index, struct item_cursor *cursor)
 {
-	struct id_scan scan = {
-		.cursor = cursor, .layout = index->env.layout, .greatest = clock_now_ns(index->env.clock)
-	};
+	struct id_scan scan = { .cursor = cursor,
+		.layout = index->env.layout,
+		.greatest = clock_now_ns(index->env.clock) };
 	struct tenant none = { 0, 0 };
 	int rc;
 

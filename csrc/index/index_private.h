@@ -133,7 +133,7 @@ NODISCARD int index_seal_locked(struct index *index);
 /* With the lock held: adds a run to a generation and remembers that registrations up to index->last_seq wait for it. */
 NODISCARD int index_add_run_locked(struct index *index, struct generation *generation, const struct item_run *run);
 /* The first live TSID of a name in one generation. */
-NODISCARD int generation_find_name(
-    const struct moment *moment, unsigned which, struct bytes stored_name, struct tsid *tsid, bool *found);
+NODISCARD int generation_find_name(const struct moment *moment, unsigned which, struct bytes stored_name,
+    struct tsid *tsid, bool *found);
 
 #endif

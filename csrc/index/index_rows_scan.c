@@ -114,8 +114,8 @@ value_matches(struct pattern_scan *scan, struct bytes escaped)
 		TRY(buf_reserve(&scan->raw, escaped.len));
 		end = estr_decode(scan->raw.data, escaped);
 		if (end == NULL)
-			return ERR_CORRUPT(
-			    scan->search->index->root, UINT64_MAX, "tag row with an unknown escape in its value");
+			return ERR_CORRUPT(scan->search->index->root, UINT64_MAX,
+			    "tag row with an unknown escape in its value");
 		raw = bytes_of(scan->raw.data, (size_t)(end - scan->raw.data));
 	}
 	scan->last_matches = tag_pattern_matches(scan->pattern, raw);

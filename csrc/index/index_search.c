@@ -71,8 +71,8 @@ open_cursors(struct search *search, bool all_generations)
 }
 
 int
-search_open(
-    struct index *index, struct tenant tenant, int64_t min_ms, int64_t max_ms, bool all_generations, struct search *out)
+search_open(struct index *index, struct tenant tenant, int64_t min_ms, int64_t max_ms, bool all_generations,
+    struct search *out)
 {
 	int rc;
 
@@ -174,8 +174,8 @@ apply_simple(struct search *search, const struct group_plan *plan, const struct 
 /* Filters whose pattern matches a missing label (index format 12.4): positive ones drop "present and not matching",
  * negative ones keep just that. A key that is twice in a name counts as matching when one of its values does. */
 static int
-apply_matching_empty(
-    struct search *search, const struct group_plan *plan, const struct tag_filter *filter, struct u64set *set)
+apply_matching_empty(struct search *search, const struct group_plan *plan, const struct tag_filter *filter,
+    struct u64set *set)
 {
 	struct u64set matching, others;
 	int rc;
@@ -485,8 +485,8 @@ resolve_tsids(struct search *search, const struct u64set *ids, struct tsid_list 
 				search->index->missing_tsids++;
 				continue;
 			}
-			TRY(row_parse_id_to_tsid(
-			    item, search->index->env.layout, search->index->root, &id, &out->items[out->count]));
+			TRY(row_parse_id_to_tsid(item, search->index->env.layout, search->index->root, &id,
+			    &out->items[out->count]));
 			out->count++;
 		}
 	}

@@ -217,8 +217,8 @@ decode_estr(const uint8_t **p, const uint8_t *end, struct arena *arena, struct b
 }
 
 int
-metric_name_to_labels(
-    enum layout layout, struct bytes stored, struct arena *arena, struct tenant *tenant, struct labels *out)
+metric_name_to_labels(enum layout layout, struct bytes stored, struct arena *arena, struct tenant *tenant,
+    struct labels *out)
 {
 	const uint8_t *p = stored.data;
 	const uint8_t *end = p + stored.len;

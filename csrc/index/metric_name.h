@@ -35,7 +35,7 @@ struct metric_name_cuts {
 NODISCARD int metric_name_from_labels(enum layout layout, struct tenant tenant, const struct labels *labels,
     const struct metric_name_limits *limits, struct buf *out, struct metric_name_cuts *cuts);
 /* Labels of a stored name, "__name__" first (left out when empty), then in stored order; views into the arena. */
-NODISCARD int metric_name_to_labels(
-    enum layout layout, struct bytes stored, struct arena *arena, struct tenant *tenant, struct labels *out);
+NODISCARD int metric_name_to_labels(enum layout layout, struct bytes stored, struct arena *arena, struct tenant *tenant,
+    struct labels *out);
 
 #endif

@@ -270,9 +270,9 @@ set_of_text(struct set_reader *reader, const uint8_t *text, size_t n, bool exact
 static struct string_set
 set_union(struct set_reader *reader, struct string_set a, struct string_set b)
 {
-	struct string_set set = {
-		.items = new_strings(reader, a.count + b.count), .count = a.count + b.count, .exact = a.exact && b.exact
-	};
+	struct string_set set = { .items = new_strings(reader, a.count + b.count),
+		.count = a.count + b.count,
+		.exact = a.exact && b.exact };
 
 	if (set.items == NULL)
 		return (struct string_set){ .count = 0 };

@@ -38,9 +38,9 @@ is_always_true(const struct selector_label *label)
 static int
 compile_group(struct match *match, const struct selector *selector, struct match_group *group)
 {
-	static const struct selector_label has_name = {
-		.name = { (const uint8_t *)"", 0 }, .value = { (const uint8_t *)"", 0 }, .op = MATCH_NOT_EQUAL
-	};
+	static const struct selector_label has_name = { .name = { (const uint8_t *)"", 0 },
+		.value = { (const uint8_t *)"", 0 },
+		.op = MATCH_NOT_EQUAL };
 
 	group->filters = arena_alloc(&match->arena, (selector->count + 1) * sizeof(*group->filters));
 	if (group->filters == NULL)

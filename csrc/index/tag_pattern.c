@@ -126,7 +126,7 @@ tag_pattern_matches(const struct tag_pattern *pattern, struct bytes value)
 	    (pattern->prefix.len > 0 && memcmp(value.data, pattern->prefix.data, pattern->prefix.len) != 0))
 		return false;
 	if (pattern->kind == PATTERN_SHAPE)
-		return shape_matches(
-		    pattern, bytes_of(value.data + pattern->prefix.len, value.len - pattern->prefix.len));
+		return shape_matches(pattern,
+		    bytes_of(value.data + pattern->prefix.len, value.len - pattern->prefix.len));
 	return regex_match(pattern->regex, value);
 }
