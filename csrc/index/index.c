@@ -113,7 +113,9 @@ index_seal_locked(struct index *index)
 	if (staging_is_empty(&index->staging))
 		return 0;
 	TRY(staging_seal(&index->staging, &run));
-	TRY(index_add_run_locked(index, index->current, &run));
+	/* No items: a known series was staged for a day that could not be noted for want of memory. */
+	if (run.count > 0)
+		TRY(index_add_run_locked(index, index->current, &run));
 	staging_reset(&index->staging);
 	index->staging_due_tick_ms = INT64_MAX;
 	index->sealed_seq = index->last_seq;

@@ -133,7 +133,7 @@ NODISCARD int staging_put(struct staging *staging, const struct name_parts *part
 NODISCARD int staging_reserve_day(struct staging *staging);
 void staging_add_day(struct staging *staging, const struct staged_series *series, uint64_t date);
 
-/* All items of everything staged, as one sorted run. */
+/* All items of everything staged, as one sorted run; none when only known series without a day are staged. */
 NODISCARD int staging_seal(struct staging *staging, struct item_run *out);
 
 #endif
