@@ -408,3 +408,35 @@ describe("random filters", function()
   it("find what a naive evaluator finds, single layout", function() run_random("single", 400, 100) end)
   it("find what a naive evaluator finds, cluster layout", function() run_random("cluster", 400, 64) end)
 end)
+
+describe("filters on many series", function()
+  teardown(s.cleanup)
+
+  it("find the same whichever of them is read first, and whether rows or names are", function()
+    local index = assert(s.open(nil, { staging = 3000 }))
+    local n = 10000
+    for i = 1, n do
+      index:register { { "__name__", i % 2 == 0 and "even.name" or "odd" }, { "job", "one" }, { "half", i % 2 == 0 and "a" or "b" }, { "n", tostring(i) },
+        { "tens", tostring(math.floor(i / 10)) } }
+    end
+    for round = 1, 2 do
+      for _, case in ipairs {
+        { '{job="one"}', n }, -- more ids than a good first set has
+        { '{job="one",half="a"}', n / 2 }, { '{half="a",job=~"one|two"}', n / 2 }, { '{job="one",half="b",n="777"}', 1 }, { '{job="one",half="a",n="777"}', 0 },
+        { '{tens="7",job="one",half!="a"}', 5 }, { 'odd{job="one",n=~"77.*"}', 56 }, { '{__name__="odd",job="one"}', n / 2 }, { 'odd{half="a"}', 0 },
+        { '{job="one",n!~"[0-8].*"}', 1111 }, { '{job="one",missing=~"x|",half=~"a|"}', n / 2 }, { '{job="one",half!~"a|"}', n / 2 }, { '{job!="one"}', 0 },
+        { '{__name__=~"even\\\\..*",tens=~"99.",half="a"}', 50 }, { '{__name__!="odd",job="one",n=~".*0"}', 1000 },
+        { '{n=~"1|2|3",job="one",__name__=~".+"}', 3 }, { '{tens="0"}', 9 }, { '{tens="0",n!="3",job!="two"}', 8 },
+      } do
+        assert.equal(case[2], #assert(index:search(case[1])), case[1])
+        assert.equal(case[2], #assert(index:search(case[1], s.NOW, s.NOW)), case[1] .. " of today")
+      end
+      assert.equal(0, #index:search('{job="one"}', s.NOW + s.DAY, s.NOW + s.DAY))
+      if round == 1 then
+        index:force_merge()
+        index:reopen()
+      end
+    end
+    index:close()
+  end)
+end)
