@@ -85,8 +85,8 @@ struct head_entry *head_memo_add(struct head_memo *memo, struct bytes head);
  * A line had these field keys: their shape becomes the newest one, and that of the entry unless it is NULL. keys is `count`
  * of them apart by `stride` bytes, so that it may point at ingest_row.tail.
  */
-void head_memo_shape(
-    struct head_memo *memo, struct head_entry *entry, const struct bytes *keys, size_t count, size_t stride);
+void head_memo_shape(struct head_memo *memo, struct head_entry *entry, const struct bytes *keys, size_t count,
+    size_t stride);
 
 /* What the next line's head will probably be; NULL when nothing is known. */
 static inline struct head_entry *

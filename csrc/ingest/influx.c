@@ -378,8 +378,8 @@ plain_value(const uint8_t *p, const uint8_t *end, double *value)
 
 /* Rows of the fields at p when they have this shape; the position behind them, or NULL. */
 static inline const uint8_t *
-plain_fields(
-    const struct field_shape *shape, struct bytes head, const uint8_t *p, const uint8_t *end, struct ingest_row *rows)
+plain_fields(const struct field_shape *shape, struct bytes head, const uint8_t *p, const uint8_t *end,
+    struct ingest_row *rows)
 {
 	for (uint32_t i = 0; i < shape->count; i++) {
 		const struct field_key *key = &shape->keys[i];
@@ -423,8 +423,8 @@ plain_end(const struct ingest_parser *parser, const uint8_t *p, const uint8_t *e
  * good one.
  */
 static inline bool
-find_head(
-    struct ingest_parser *parser, const uint8_t *p, const uint8_t *end, struct bytes *head, struct head_entry **entry)
+find_head(struct ingest_parser *parser, const uint8_t *p, const uint8_t *end, struct bytes *head,
+    struct head_entry **entry)
 {
 	const uint8_t *space;
 
@@ -557,8 +557,8 @@ is_name(struct bytes label_name)
 
 /* Tags from p on, then db and the extra labels. They cannot replace the name of a series, which the peer adds last. */
 static int
-add_labels(
-    const struct ingest_options *options, const uint8_t *p, const uint8_t *end, struct arena *arena, struct labels *out)
+add_labels(const struct ingest_options *options, const uint8_t *p, const uint8_t *end, struct arena *arena,
+    struct labels *out)
 {
 	const struct bytes db_label = bytes_of("db", 2);
 	bool has_db = false, room = true, named = out->count > 0;
@@ -586,8 +586,8 @@ add_labels(
 }
 
 int
-influx_labels(
-    const struct ingest_options *options, struct bytes head, struct bytes tail, struct arena *arena, struct labels *out)
+influx_labels(const struct ingest_options *options, struct bytes head, struct bytes tail, struct arena *arena,
+    struct labels *out)
 {
 	const uint8_t *end = head.data + head.len, *comma = scan_unescaped(head.data, end, ',');
 	struct bytes measurement = bytes_of(head.data, comma == NULL ? head.len : (size_t)(comma - head.data)), name;

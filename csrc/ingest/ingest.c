@@ -176,8 +176,8 @@ ingest_parse(struct ingest_parser *parser, struct bytes chunk, bool last, struct
 }
 
 int
-ingest_key_labels(
-    const struct ingest_options *options, struct bytes head, struct bytes tail, struct arena *arena, struct labels *out)
+ingest_key_labels(const struct ingest_options *options, struct bytes head, struct bytes tail, struct arena *arena,
+    struct labels *out)
 {
 	out->count = 0;
 	if (options->format == INGEST_INFLUX)

@@ -150,8 +150,8 @@ read_item(struct reader *reader, bool name_allowed, struct labels *out)
 }
 
 int
-metric_text_parse_prefix(
-    const uint8_t *p, const uint8_t *end, struct arena *arena, struct labels *out, const uint8_t **next)
+metric_text_parse_prefix(const uint8_t *p, const uint8_t *end, struct arena *arena, struct labels *out,
+    const uint8_t **next)
 {
 	struct reader reader = { .start = p, .p = p, .end = end, .arena = arena };
 	const uint8_t *behind;

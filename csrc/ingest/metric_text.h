@@ -21,8 +21,8 @@
 /* Parses the whole text; views into text or arena. */
 NODISCARD int metric_text_parse(struct bytes text, struct arena *arena, struct labels *out);
 /* As above from p on; *next is the position behind the metric (for lines that go on). */
-NODISCARD int metric_text_parse_prefix(
-    const uint8_t *p, const uint8_t *end, struct arena *arena, struct labels *out, const uint8_t **next);
+NODISCARD int metric_text_parse_prefix(const uint8_t *p, const uint8_t *end, struct arena *arena, struct labels *out,
+    const uint8_t **next);
 /* Appends the canonical text; sorts labels->items in place, name first. Of equal names all are written. */
 NODISCARD int metric_text_format(struct labels *labels, struct buf *out);
 

@@ -86,8 +86,8 @@ parse_piece(struct ingest_parser *parser, const struct ingest_options *options, 
 }
 
 static inline struct outcome
-parse_text(
-    struct ingest_parser *parser, const struct ingest_options *options, const uint8_t *text, size_t n, size_t cut)
+parse_text(struct ingest_parser *parser, const struct ingest_options *options, const uint8_t *text, size_t n,
+    size_t cut)
 {
 	struct outcome outcome = { 0 };
 	size_t done = 0;

@@ -140,8 +140,8 @@ dump_report(struct dump *dump)
 
 	for (size_t i = 0; i < report->errors_count; i++)
 		TRY(buf_printf(&dump->out, "E\t%" PRIu64 "\t%s\n", report->errors[i].line, report->errors[i].text));
-	return buf_printf(
-	    &dump->out, "S\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\n", report->lines, report->rejected, report->nan);
+	return buf_printf(&dump->out, "S\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\n", report->lines, report->rejected,
+	    report->nan);
 }
 
 /* Text arrives in pieces; what a call leaves comes again with more behind it. */
@@ -212,8 +212,8 @@ tt_ingest_dump(const struct tt_ingest_options *in, const char *text, size_t len,
 	result->calls = dump->mem.calls;
 	result->len = dump->out.len;
 	result->text = malloc(dump->out.len + 1);
-	memcpy(
-	    (void *)(uintptr_t)result->text, dump->out.len == 0 ? (const uint8_t *)"" : dump->out.data, dump->out.len);
+	memcpy((void *)(uintptr_t)result->text, dump->out.len == 0 ? (const uint8_t *)"" : dump->out.data,
+	    dump->out.len);
 	buf_free(&dump->out);
 	arena_free(&dump->arena);
 	free(dump);
