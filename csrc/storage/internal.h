@@ -61,6 +61,7 @@ struct steps {
 	int last_code;
 	char last_message[256];
 	uint64_t damaged_told, read_only_told;
+	_Atomic bool index_full;  /* the index met a full disk, as far as anybody knows */
 	_Atomic int64_t retry_at_tick_ms;
 };
 
@@ -132,6 +133,8 @@ int64_t steps_next_tick_ms(struct storage *storage);
 void steps_wake(void *storage);
 /* After index registrations, which have no hook of their own. */
 void steps_wake_for_index(struct storage *storage);
+/* Somebody got ERR_NOSPACE: the index must be asked to try again. */
+void steps_note_full(struct storage *storage);
 /* Until a unit was done elsewhere, at most ms. */
 void steps_wait_progress(struct storage *storage, int64_t ms);
 

@@ -76,7 +76,7 @@ check_index_flushed(struct storage *storage, const struct job *job, bool *done)
 		return 0;
 	if (index_is_read_only(storage->index))
 		return ERR(ERR_READONLY, "the index refuses writes since an earlier error: open the database again");
-	if (index_is_no_space(storage->index))
+	if (atomic_load(&storage->steps.index_full) && index_is_no_space(storage->index))
 		return ERR(ERR_NOSPACE, "the disk is full: the index waits in memory and is written when there is space");
 	return 0;
 }

@@ -93,8 +93,12 @@ resolve_register(struct storage *storage, struct bytes name, uint64_t day, bool 
 {
 	struct tsid tsid;
 	bool created;
+	int rc = index_register(storage->index, name, day, &tsid, &created);
 
-	TRY(index_register(storage->index, name, day, &tsid, &created));
+	if (UNLIKELY(rc == ERR_NOSPACE))
+		steps_note_full(storage);
+	if (rc != 0)
+		return rc;
 	if (has_number && series_map_get(&storage->map, *number)->metric_id == tsid.metric_id)
 		return 0;
 	return series_map_add(&storage->map, &tsid, number);

@@ -60,16 +60,26 @@ tell_error(struct storage *storage, const char *what, int code)
 	tell_read_only(storage);
 }
 
-/* A disk that was full is tried again every second by what has no clock of its own. */
+void
+steps_note_full(struct storage *storage)
+{
+	if (!atomic_exchange(&storage->steps.index_full, true))
+		steps_wake(storage);
+}
+
+/* The index has no clock for a disk that was full: it is asked to try again every second. */
 static void
 retry_when_full(struct storage *storage, int64_t now_tick_ms)
 {
-	if (!index_is_no_space(storage->index))
+	if (LIKELY(!atomic_load_explicit(&storage->steps.index_full, memory_order_relaxed)))
 		return;
 	if (now_tick_ms < atomic_load(&storage->steps.retry_at_tick_ms))
 		return;
 	atomic_store(&storage->steps.retry_at_tick_ms, now_tick_ms + RETRY_MS);
-	index_retry(storage->index);
+	if (index_is_no_space(storage->index))
+		index_retry(storage->index);
+	else
+		atomic_store(&storage->steps.index_full, false);
 }
 
 /* -- Units ---------------------------------------------------------------------------------------------------------------- */
@@ -85,6 +95,8 @@ unit_of_index(struct storage *storage, int64_t now_tick_ms, const struct budget 
 	rc = index_step(storage->index, budget, &did);
 	if (rc == 0)
 		return did;
+	if (rc == ERR_NOSPACE)
+		steps_note_full(storage);
 	tell_error(storage, "index", rc);
 	return false;
 }
@@ -145,8 +157,8 @@ steps_next_tick_ms(struct storage *storage)
 		next = least(next, now + JOBS_LOOK_MS);
 	if (atomic_load(&storage->reclaiming))
 		next = least(next, now + RECLAIM_LOOK_MS);
-	if (index_is_no_space(storage->index))
-		next = least(next, now + RETRY_MS);
+	if (atomic_load(&storage->steps.index_full))
+		next = least(next, atomic_load(&storage->steps.retry_at_tick_ms));
 	return next;
 }
 
