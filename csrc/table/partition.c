@@ -356,6 +356,17 @@ convert_wanted(const struct partition *partition)
 	return flush > own ? flush : own;
 }
 
+void
+partition_retry_now(struct partition *partition)
+{
+	lock_take(&partition->lock);
+	for (struct raw_rows *raw = partition->converting; raw != NULL; raw = raw->next)
+		raw->retry_tick_ms = INT64_MIN;
+	refresh_convert_retry(partition);
+	partition->retry_tick_ms = INT64_MIN;
+	lock_release(&partition->lock);
+}
+
 int64_t
 partition_raw_due(const struct partition *partition, int64_t now_ms)
 {

@@ -105,6 +105,8 @@ uint64_t partition_raw_epoch(struct partition *partition);
 uint64_t partition_undurable_epoch(struct partition *partition);
 /* Sticky; the last error of the thread is the reason. Takes the lock itself. */
 void partition_set_read_only(struct partition *partition);
+/* What was put off after setbacks is due at once. Takes the lock itself. */
+void partition_retry_now(struct partition *partition);
 /* A failure that goes away, for those who wait for a flush; `pause`: no job before SPACE_RECHECK_MS. Takes the lock itself. */
 void partition_set_back(struct partition *partition, bool pause);
 void partition_mark_damaged(struct partition *partition, struct part *part);

@@ -341,6 +341,11 @@ table_flush_request(struct table *table, uint64_t *ticket)
 	*ticket = shared->epoch++;
 	if (*ticket > shared->flush_wanted)
 		shared->flush_wanted = *ticket;
+	for (size_t i = 0; i < table->partitions_count; i++)
+		partition_retry_now(table->partitions[i]);
+	for (struct job *job = table->jobs; job != NULL; job = job->next)
+		if (!job->running)
+			job->wake_tick_ms = INT64_MIN;
 	lock_release(&table->lock);
 	table_shared_wake(shared);
 }
