@@ -222,9 +222,8 @@ watch_ms(const struct storage *storage, int64_t next)
 
 	if (next == INT64_MAX)
 		return storage->clock->manual ? MANUAL_LOOK_MS : INT64_MAX;
-	ms = next - now;
-	if (ms < BUSY_WAIT_MS)
-		ms = BUSY_WAIT_MS;
+	/* "at once" may be INT64_MIN: compared, not subtracted */
+	ms = next <= now + BUSY_WAIT_MS ? BUSY_WAIT_MS : next - now;
 	return storage->clock->manual ? MANUAL_LOOK_MS : ms;
 }
 
