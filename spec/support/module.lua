@@ -82,16 +82,17 @@ end
 
 --- Wait until a file holds a text; its content.
 function M.wait_for(path, text, seconds)
-  for _ = 1, (seconds or 20) * 200 do
+  local content = "no such file"
+  for _ = 1, (seconds or 60) * 200 do
     local file = io.open(path, "r")
     if file then
-      local content = file:read("*a")
+      content = file:read("*a")
       file:close()
       if content:find(text, 1, true) then return content end
     end
     process.sleep_ms(5)
   end
-  error(("%s never said %q"):format(path, text), 2)
+  error(("%s never said %q, but: %s"):format(path, text, content), 2)
 end
 
 --- Seconds by a clock that only goes forward.
