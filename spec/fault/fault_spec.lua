@@ -42,3 +42,8 @@ describe("a disk with", function()
     check("fsync fails and loses", FAULT.FSYNC_LOSES, false)
   end)
 end)
+
+describe("memory that runs out", function()
+  it("at one allocation is reported, changes nothing, and the next try works", function() check("memory once", FAULT.MEMORY, false, 3) end)
+  it("for ever is reported, and all goes on when there is some again", function() check("memory for ever", FAULT.MEMORY, true, 7) end)
+end)
