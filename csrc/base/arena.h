@@ -20,7 +20,7 @@ struct arena {
 	struct arena_chunk *chunks; /* newest first */
 	uint8_t *next;
 	uint8_t *end;
-	size_t used_bytes;          /* handed out since the last reset */
+	size_t used_bytes; /* handed out since the last reset */
 };
 
 void arena_init(struct arena *arena, struct mem *mem);

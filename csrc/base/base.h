@@ -16,10 +16,12 @@
 #include <stdint.h>
 #include <string.h>
 
+/* clang-format off */
 /* Return at once with the code of a failed call. Use it only where nothing has to be released. */
 #define TRY(call)             do { int rc_ = (call); if (rc_ != 0) return rc_; } while (0)
 /* As TRY, for functions with one exit: needs a local `int rc`. */
 #define TRY_GOTO(label, call) do { rc = (call); if (rc != 0) goto label; } while (0)
+/* clang-format on */
 
 #define NODISCARD             __attribute__((warn_unused_result))
 #define PRINTF_LIKE(fmt, arg) __attribute__((format(printf, fmt, arg)))

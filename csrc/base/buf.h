@@ -27,7 +27,11 @@ buf_init(struct buf *buf, struct mem *mem)
 }
 
 void buf_free(struct buf *buf);
-static inline void buf_reset(struct buf *buf) { buf->len = 0; }
+static inline void
+buf_reset(struct buf *buf)
+{
+	buf->len = 0;
+}
 /* Room for `extra` more bytes behind len. */
 NODISCARD int buf_reserve(struct buf *buf, size_t extra);
 NODISCARD int buf_append(struct buf *buf, const void *data, size_t n);
@@ -35,6 +39,10 @@ NODISCARD int buf_append_text(struct buf *buf, const char *text);
 NODISCARD int buf_printf(struct buf *buf, const char *fmt, ...) PRINTF_LIKE(2, 3);
 NODISCARD int buf_append_u8(struct buf *buf, uint8_t value);
 
-static inline struct bytes buf_bytes(const struct buf *buf) { return bytes_of(buf->data, buf->len); }
+static inline struct bytes
+buf_bytes(const struct buf *buf)
+{
+	return bytes_of(buf->data, buf->len);
+}
 
 #endif

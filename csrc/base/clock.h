@@ -22,8 +22,8 @@ struct clock {
 void clock_init_wall(struct clock *clock);
 void clock_init_manual(struct clock *clock, int64_t now_ms);
 void clock_set_manual(struct clock *clock, int64_t now_ms);
-int64_t clock_now_ms(const struct clock *clock);   /* since 1970 UTC */
-uint64_t clock_now_ns(const struct clock *clock);  /* the same in nanoseconds: seeds suffix and metric id counters */
+int64_t clock_now_ms(const struct clock *clock);  /* since 1970 UTC */
+uint64_t clock_now_ns(const struct clock *clock); /* the same in nanoseconds: seeds suffix and metric id counters */
 int64_t clock_tick_ms(const struct clock *clock);
 uint64_t clock_budget_ns(void);
 
@@ -32,7 +32,11 @@ struct budget {
 	uint64_t until_ns; /* on clock_budget_ns(); UINT64_MAX: no end */
 };
 
-static inline struct budget budget_unlimited(void) { return (struct budget){ UINT64_MAX }; }
+static inline struct budget
+budget_unlimited(void)
+{
+	return (struct budget){ UINT64_MAX };
+}
 struct budget budget_of_us(uint64_t us);
 bool budget_spent(const struct budget *budget);
 

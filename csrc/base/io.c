@@ -73,8 +73,8 @@ io_pread(struct io_file *file, void *data, size_t n, uint64_t offset)
 static int
 poisoned(const struct io_file *file, const char *what)
 {
-	return ERR(
-	    ERR_IO, "cannot %s %s: an earlier write or fsync of it failed, its content is unknown", what, file->path);
+	return ERR(ERR_IO, "cannot %s %s: an earlier write or fsync of it failed, its content is unknown", what,
+	    file->path);
 }
 
 int
@@ -481,8 +481,8 @@ type_of(struct io *io, const char *path, bool *found, enum io_type *type)
 	return rc == ERR_NOTFOUND ? 0 : rc;
 }
 
-static int
-copy_entry(struct io *from, const char *from_path, struct io *to, const char *to_path, enum io_type type, int depth);
+static int copy_entry(struct io *from, const char *from_path, struct io *to, const char *to_path, enum io_type type,
+    int depth);
 
 static int
 copy_file(struct io *from, const char *from_path, struct io *to, const char *to_path)

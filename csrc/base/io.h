@@ -28,14 +28,14 @@ struct io_lock_handle;
 enum io_type { IO_TYPE_FILE, IO_TYPE_DIRECTORY, IO_TYPE_SYMLINK, IO_TYPE_OTHER };
 
 struct io_stat {
-	enum io_type type;  /* symlinks are followed */
+	enum io_type type; /* symlinks are followed */
 	uint64_t bytes;
 	int64_t modified_ms;
 };
 
 struct io_entry {
-	char *name;         /* without directory */
-	enum io_type type;  /* of the entry itself: symlinks are not followed */
+	char *name;        /* without directory */
+	enum io_type type; /* of the entry itself: symlinks are not followed */
 };
 
 /* A directory listing, sorted by name, without "." and "..". */
@@ -47,33 +47,36 @@ struct io_list {
 
 struct io_ops {
 	int (*open_read)(struct io *io, const char *path, struct io_file **out);
-	int (*create)(struct io *io, const char *path, struct io_file **out);      /* create or truncate, for writing at the end */
-	int (*pread)(struct io_file *file, void *data, size_t n, uint64_t offset); /* exactly n bytes, else ERR_CORRUPTED "ends early" */
-	int (*write)(struct io_file *file, const void *data, size_t n);            /* append */
+	int (*create)(struct io *io, const char *path,
+	    struct io_file **out); /* create or truncate, for writing at the end */
+	int (*pread)(struct io_file *file, void *data, size_t n,
+	    uint64_t offset); /* exactly n bytes, else ERR_CORRUPTED "ends early" */
+	int (*write)(struct io_file *file, const void *data, size_t n); /* append */
 	int (*fsync)(struct io_file *file);
 	int (*size)(struct io_file *file, uint64_t *out);
 	int (*close)(struct io_file *file);
 	int (*rename)(struct io *io, const char *from, const char *to);
 	int (*unlink)(struct io *io, const char *path);
-	int (*mkdir)(struct io *io, const char *path);                              /* ERR_IO when it exists */
+	int (*mkdir)(struct io *io, const char *path); /* ERR_IO when it exists */
 	int (*rmdir)(struct io *io, const char *path);
 	int (*link)(struct io *io, const char *from, const char *to);
 	int (*symlink)(struct io *io, const char *target, const char *path);
-	int (*readlink)(struct io *io, const char *path, struct buf *out);          /* terminated */
-	int (*stat)(struct io *io, const char *path, struct io_stat *out);          /* ERR_NOTFOUND when missing */
+	int (*readlink)(struct io *io, const char *path, struct buf *out); /* terminated */
+	int (*stat)(struct io *io, const char *path, struct io_stat *out); /* ERR_NOTFOUND when missing */
 	int (*list)(struct io *io, const char *path, struct mem *mem, struct io_list *out);
 	int (*fsync_dir)(struct io *io, const char *path);
 	int (*lock)(struct io *io, const char *path, bool shared, bool create, struct io_lock_handle **out);
 	void (*unlock)(struct io_lock_handle *lock);
 	int (*free_space)(struct io *io, const char *path, uint64_t *bytes);
-	int (*real_path)(struct io *io, const char *path, struct buf *out);         /* absolute, symlinks resolved, terminated */
+	int (
+	    *real_path)(struct io *io, const char *path, struct buf *out); /* absolute, symlinks resolved, terminated */
 	void (*destroy)(struct io *io);
 };
 
 struct io {
 	const struct io_ops *ops;
 	struct mem *mem;
-	_Atomic uint64_t open_files;   /* live descriptors: zero after close */
+	_Atomic uint64_t open_files; /* live descriptors: zero after close */
 	_Atomic uint64_t bytes_written;
 	_Atomic uint64_t bytes_read;
 	_Atomic uint64_t fsyncs;
@@ -104,7 +107,8 @@ void io_list_free(struct io_list *list);
 NODISCARD int io_fsync_dir(struct io *io, const char *path);
 /* flock on the file, created when `create`; ERR_LOCKED names the owner's pid where the system tells it. Never waits. */
 NODISCARD int io_lock(struct io *io, const char *path, bool shared, bool create, struct io_lock_handle **out);
-void io_unlock(struct io_lock_handle *lock); /* NULL is fine; unlocks explicitly, so that a forked child cannot keep it */
+void io_unlock(
+    struct io_lock_handle *lock); /* NULL is fine; unlocks explicitly, so that a forked child cannot keep it */
 NODISCARD int io_free_space(struct io *io, const char *path, uint64_t *bytes);
 NODISCARD int io_real_path(struct io *io, const char *path, struct buf *out);
 

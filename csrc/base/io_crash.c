@@ -273,8 +273,8 @@ check_replace(const struct crash_node *from, const struct crash_node *to)
 }
 
 static int
-rename_errno(
-    struct crash_io *io, const char *from_path, const char *to_path, struct crash_walk *from, struct crash_walk *to)
+rename_errno(struct crash_io *io, const char *from_path, const char *to_path, struct crash_walk *from,
+    struct crash_walk *to)
 {
 	int failure = crash_walk_existing(&io->live, from_path, false, from);
 	size_t i;
@@ -385,8 +385,8 @@ crash_rmdir(struct io *io, const char *path)
 
 /* mkdir, symlink and link: a name that must not be there yet. */
 static int
-make_name(
-    struct io *io, const char *path, enum io_type type, const char *target, const char *existing_path, const char *what)
+make_name(struct io *io, const char *path, enum io_type type, const char *target, const char *existing_path,
+    const char *what)
 {
 	struct crash_io *crash = crash_io_of(io);
 	struct crash_walk walk, existing = { .node = NULL };
@@ -405,8 +405,8 @@ make_name(
 	if (failure != 0)
 		rc = crash_io_failed(failure, what, path);
 	else
-		rc = record_create(
-		    crash, &walk, existing.node != NULL ? existing.node->type : type, target, existing.node);
+		rc = record_create(crash, &walk, existing.node != NULL ? existing.node->type : type, target,
+		    existing.node);
 	lock_release(&crash->lock);
 	return rc;
 }
@@ -457,9 +457,9 @@ crash_stat(struct io *io, const char *path, struct io_stat *out)
 	lock_take(&crash->lock);
 	failure = crash_walk_existing(&crash->live, path, true, &walk);
 	if (failure == 0)
-		*out = (struct io_stat){
-			.type = walk.node->type, .bytes = walk.node->size, .modified_ms = walk.node->modified
-		};
+		*out = (struct io_stat){ .type = walk.node->type,
+			.bytes = walk.node->size,
+			.modified_ms = walk.node->modified };
 	lock_release(&crash->lock);
 	return failure == 0 ? 0 : crash_io_failed(failure == ENOTDIR ? ENOENT : failure, "stat", path);
 }

@@ -71,8 +71,8 @@ charge(struct mem *mem, uint64_t n, uint64_t grow)
 	}
 	peak = atomic_load_explicit(&mem->peak_bytes, memory_order_relaxed);
 	while (used > peak &&
-	    !atomic_compare_exchange_weak_explicit(
-		&mem->peak_bytes, &peak, used, memory_order_relaxed, memory_order_relaxed))
+	    !atomic_compare_exchange_weak_explicit(&mem->peak_bytes, &peak, used, memory_order_relaxed,
+		memory_order_relaxed))
 		continue;
 	return true;
 }

@@ -20,10 +20,10 @@ struct mem {
 	_Atomic uint64_t used_bytes;
 	_Atomic uint64_t peak_bytes;
 	_Atomic uint64_t live_blocks;
-	_Atomic uint64_t calls;      /* allocations so far: what fail_at counts */
-	uint64_t limit_bytes;        /* 0: none */
-	_Atomic uint64_t fail_at;    /* test: fail the n-th call from the start, 1-based; 0: never */
-	_Atomic bool fail_for_ever;  /* test: and every later one */
+	_Atomic uint64_t calls;     /* allocations so far: what fail_at counts */
+	uint64_t limit_bytes;       /* 0: none */
+	_Atomic uint64_t fail_at;   /* test: fail the n-th call from the start, 1-based; 0: never */
+	_Atomic bool fail_for_ever; /* test: and every later one */
 };
 
 void mem_init(struct mem *mem, uint64_t limit_bytes);
@@ -41,7 +41,15 @@ char *mem_strdup(struct mem *mem, const char *text) NODISCARD;
 /* printf into a fresh terminated string. */
 char *mem_printf(struct mem *mem, const char *fmt, ...) NODISCARD PRINTF_LIKE(2, 3);
 
-static inline uint64_t mem_used(struct mem *mem) { return mem->used_bytes; }
-static inline uint64_t mem_live(struct mem *mem) { return mem->live_blocks; }
+static inline uint64_t
+mem_used(struct mem *mem)
+{
+	return mem->used_bytes;
+}
+static inline uint64_t
+mem_live(struct mem *mem)
+{
+	return mem->live_blocks;
+}
 
 #endif

@@ -29,8 +29,16 @@ struct lock {
 
 void lock_init(struct lock *lock);
 void lock_destroy(struct lock *lock);
-static inline void lock_take(struct lock *lock) { pthread_mutex_lock(&lock->mutex); }
-static inline void lock_release(struct lock *lock) { pthread_mutex_unlock(&lock->mutex); }
+static inline void
+lock_take(struct lock *lock)
+{
+	pthread_mutex_lock(&lock->mutex);
+}
+static inline void
+lock_release(struct lock *lock)
+{
+	pthread_mutex_unlock(&lock->mutex);
+}
 
 struct cond {
 	pthread_cond_t cond; /* on the monotonic clock */

@@ -147,8 +147,8 @@ parse_last_line(const struct txn_place *place, char *line, struct txn *txn)
 	char *arrow = strstr(line, " -> ");
 
 	if (arrow == NULL || strstr(arrow + 4, " -> ") != NULL)
-		return ERR_CORRUPT(
-		    txn->path, UINT64_MAX, "the last line of the transaction is not \"from -> to\": %.300s", line);
+		return ERR_CORRUPT(txn->path, UINT64_MAX,
+		    "the last line of the transaction is not \"from -> to\": %.300s", line);
 	*arrow = '\0';
 	TRY(resolve(place, line, true, txn->path, &txn->from));
 	if (arrow[4] == '\0')

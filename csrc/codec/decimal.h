@@ -47,7 +47,7 @@ int16_t decimal_from_doubles(const double *values, size_t n, int64_t *mantissas)
 /* A block (9.3). May not alias. Never yields a NaN other than STALE and (0 x Inf) the canonical one. */
 void decimal_to_doubles(const int64_t *mantissas, size_t n, int16_t exponent, double *values);
 /* Brings two arrays to one exponent in place (9.6), returned. */
-int16_t
-decimal_calibrate(int64_t *a, size_t a_count, int16_t a_exponent, int64_t *b, size_t b_count, int16_t b_exponent);
+int16_t decimal_calibrate(int64_t *a, size_t a_count, int16_t a_exponent, int64_t *b, size_t b_count,
+    int16_t b_exponent);
 
 #endif

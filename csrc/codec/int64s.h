@@ -38,8 +38,8 @@ void int64s_scratch_free(struct int64s_scratch *scratch);
 NODISCARD int int64s_encode(struct int64s_scratch *scratch, const int64_t *a, size_t n, uint8_t precision_bits,
     struct buf *out, uint8_t *type, int64_t *first);
 /* Fills a[0..n), n >= 1, from the payload. Any valid type is accepted, minimal or not. */
-NODISCARD int
-int64s_decode(struct int64s_scratch *scratch, struct bytes payload, uint8_t type, int64_t first, int64_t *a, size_t n);
+NODISCARD int int64s_decode(struct int64s_scratch *scratch, struct bytes payload, uint8_t type, int64_t first,
+    int64_t *a, size_t n);
 /*
  * The same, for arrays of which many have one payload: the timestamps of series that are scraped together. A compressed
  * payload that equals the last one is not unpacked again.

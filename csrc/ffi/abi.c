@@ -18,7 +18,10 @@ struct abi_field {
 	size_t offset, bytes;
 };
 
-#define FIELD(type, field) { #type "." #field, offsetof(struct type, field), sizeof(((struct type *)0)->field) }
+#define FIELD(type, field)                                                                        \
+	{                                                                                         \
+#type "." #field, offsetof(struct type, field), sizeof(((struct type *)0)->field) \
+	}
 
 static const struct abi_field FIELDS[] = {
 	FIELD(tse_options, path),
@@ -206,7 +209,8 @@ make_text(void)
 	size_t n = 0;
 
 	for (size_t i = 0; i < FIELDS_COUNT; i++)
-		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s %zu %zu\n", FIELDS[i].name, FIELDS[i].offset, FIELDS[i].bytes);
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s %zu %zu\n", FIELDS[i].name, FIELDS[i].offset,
+		    FIELDS[i].bytes);
 }
 
 const char *

@@ -20,7 +20,8 @@
 #define TSE_VERSION_TEXT "0.1.0"
 enum { ABI_VERSION = 1, SELECTORS_MAX = 1024 };
 
-#define SAME_CODE(public_code, code) _Static_assert((int)(public_code) == (int)(code), "a code of tsengine.h differs from err.h")
+#define SAME_CODE(public_code, code) \
+	_Static_assert((int)(public_code) == (int)(code), "a code of tsengine.h differs from err.h")
 SAME_CODE(TSE_OK, ERR_NONE);
 SAME_CODE(TSE_LOCKED, ERR_LOCKED);
 SAME_CODE(TSE_LAYOUT, ERR_LAYOUT);
@@ -43,9 +44,21 @@ SAME_CODE(TSE_BUG, ERR_BUG_CODE);
 struct mem ffi_handed_out;
 
 /* The public names are the storage's objects under another tag; ffi_inner.h has the database's. */
-static struct storage_series *inner_series(struct tse_series *series) { return (struct storage_series *)series; }
-static struct storage_writer *inner_writer(struct tse_writer *writer) { return (struct storage_writer *)writer; }
-static struct storage_select *inner_select(struct tse_select *select) { return (struct storage_select *)select; }
+static struct storage_series *
+inner_series(struct tse_series *series)
+{
+	return (struct storage_series *)series;
+}
+static struct storage_writer *
+inner_writer(struct tse_writer *writer)
+{
+	return (struct storage_writer *)writer;
+}
+static struct storage_select *
+inner_select(struct tse_select *select)
+{
+	return (struct storage_select *)select;
+}
 
 int
 ffi_missing(const char *what)
@@ -239,21 +252,25 @@ tenant_of(uint32_t account, uint32_t project)
 }
 
 int
-tse_add(struct tse_db *db, uint32_t account, uint32_t project, const char *metric, size_t metric_bytes, int64_t timestamp_ms, double value)
+tse_add(struct tse_db *db, uint32_t account, uint32_t project, const char *metric, size_t metric_bytes,
+    int64_t timestamp_ms, double value)
 {
 	if (db == NULL || metric == NULL)
 		return ffi_missing("db or metric");
-	return storage_add(ffi_inner_db(db), tenant_of(account, project), bytes_of(metric, metric_bytes), timestamp_ms, value);
+	return storage_add(ffi_inner_db(db), tenant_of(account, project), bytes_of(metric, metric_bytes), timestamp_ms,
+	    value);
 }
 
 int
-tse_series_open(struct tse_db *db, uint32_t account, uint32_t project, const char *metric, size_t metric_bytes, struct tse_series **out)
+tse_series_open(struct tse_db *db, uint32_t account, uint32_t project, const char *metric, size_t metric_bytes,
+    struct tse_series **out)
 {
 	struct storage_series *series = NULL;
 
 	if (db == NULL || metric == NULL || out == NULL)
 		return ffi_missing("db, metric or out");
-	TRY(storage_series_open(ffi_inner_db(db), tenant_of(account, project), bytes_of(metric, metric_bytes), &series));
+	TRY(storage_series_open(ffi_inner_db(db), tenant_of(account, project), bytes_of(metric, metric_bytes),
+	    &series));
 	*out = (struct tse_series *)series;
 	return 0;
 }
@@ -265,7 +282,8 @@ tse_series_add(struct tse_series *series, int64_t timestamp_ms, double value)
 }
 
 int
-tse_series_add_columns(struct tse_series *series, const int64_t *timestamps_ms, const double *values, size_t n, uint64_t *accepted)
+tse_series_add_columns(struct tse_series *series, const int64_t *timestamps_ms, const double *values, size_t n,
+    uint64_t *accepted)
 {
 	if (series == NULL || accepted == NULL)
 		return ffi_missing("series or accepted");
@@ -306,15 +324,18 @@ translate_write_options(const struct tse_write_options *o, struct storage_write_
 {
 	struct ingest_options *ingest = &out->ingest;
 
-	*out = (struct storage_write_options){ .unpack = o->compression == 1, .tenant = tenant_of(o->account, o->project) };
+	*out = (struct storage_write_options){ .unpack = o->compression == 1,
+		.tenant = tenant_of(o->account, o->project) };
 	if (o->format < 0 || o->format >= INGEST_FORMATS)
 		return ERR(ERR_FORMAT, "format %d is neither 0 (prometheus) nor 1 (influx)", o->format);
 	if (o->compression != 0 && o->compression != 1)
-		return ERR(ERR_FORMAT, "compression %d is neither 0 (plain) nor 1 (told by the first bytes)", o->compression);
+		return ERR(ERR_FORMAT, "compression %d is neither 0 (plain) nor 1 (told by the first bytes)",
+		    o->compression);
 	if (o->extra_labels_count > 0 && o->extra_labels == NULL)
 		return ffi_missing("extra_labels");
 	if (o->extra_labels_count > INGEST_EXTRA_LABELS_MAX)
-		return ERR(ERR_LIMIT, "%zu extra labels are more than %d", o->extra_labels_count, INGEST_EXTRA_LABELS_MAX);
+		return ERR(ERR_LIMIT, "%zu extra labels are more than %d", o->extra_labels_count,
+		    INGEST_EXTRA_LABELS_MAX);
 	if (o->influx_separator != NULL && strlen(o->influx_separator) >= sizeof(ingest->influx_separator))
 		return ERR(ERR_FORMAT, "the separator is longer than %zu bytes", sizeof(ingest->influx_separator) - 1);
 	ingest->format = (enum ingest_format)o->format;
@@ -502,7 +523,10 @@ list_give(struct storage_texts *texts, struct tse_list *out)
 		return ERR_MEMORY;
 	}
 	*owner = *texts;
-	*out = (struct tse_list){ .data = (const char *)owner->data.data, .offsets = owner->offsets, .count = owner->count, .owner = owner };
+	*out = (struct tse_list){ .data = (const char *)owner->data.data,
+		.offsets = owner->offsets,
+		.count = owner->count,
+		.owner = owner };
 	return 0;
 }
 
@@ -558,7 +582,8 @@ tse_label_names(struct tse_db *db, const struct tse_query *query, struct tse_lis
 }
 
 int
-tse_label_values(struct tse_db *db, const char *label, size_t label_bytes, const struct tse_query *query, struct tse_list *out)
+tse_label_values(struct tse_db *db, const char *label, size_t label_bytes, const struct tse_query *query,
+    struct tse_list *out)
 {
 	struct storage_query inner;
 	struct storage_texts texts;
@@ -666,5 +691,6 @@ tse_step(struct tse_db *db, uint64_t budget_us, uint64_t *did, int64_t *next_ms)
 
 	if (db == NULL)
 		return ffi_missing("db");
-	return storage_step(ffi_inner_db(db), budget_us, did != NULL ? did : &ignored_did, next_ms != NULL ? next_ms : &ignored_next);
+	return storage_step(ffi_inner_db(db), budget_us, did != NULL ? did : &ignored_did,
+	    next_ms != NULL ? next_ms : &ignored_next);
 }

@@ -18,6 +18,10 @@ int ffi_missing(const char *what);
 /* Gives the texts to the caller when rc is 0, else frees them; returns the code. */
 int ffi_list_end(int rc, struct storage_texts *texts, struct tse_list *out);
 
-static inline struct storage *ffi_inner_db(struct tse_db *db) { return (struct storage *)db; }
+static inline struct storage *
+ffi_inner_db(struct tse_db *db)
+{
+	return (struct storage *)db;
+}
 
 #endif

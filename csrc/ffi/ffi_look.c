@@ -79,8 +79,13 @@ tse_partitions(struct tse_db *db, struct tse_partition_info **out, size_t *count
 	for (size_t i = 0; given != NULL && i < n; i++) {
 		const struct table_partition_info *from = &partitions[i];
 
-		given[i] = (struct tse_partition_info){ .min_ms = from->min_ms, .max_ms = from->max_ms, .parts = from->parts, .rows = from->rows,
-			.bytes = from->bytes, .raw_rows = from->raw_rows, .read_only = from->read_only };
+		given[i] = (struct tse_partition_info){ .min_ms = from->min_ms,
+			.max_ms = from->max_ms,
+			.parts = from->parts,
+			.rows = from->rows,
+			.bytes = from->bytes,
+			.raw_rows = from->raw_rows,
+			.read_only = from->read_only };
 		memcpy(given[i].name, from->name, sizeof(given[i].name));
 	}
 	storage_free(ffi_inner_db(db), partitions);
@@ -215,7 +220,10 @@ tse_event_take(struct tse_db *db, struct tse_event *out)
 
 	if (db == NULL || out == NULL || !storage_event_take(ffi_inner_db(db), &event))
 		return 0;
-	*out = (struct tse_event){ .at_ms = event.at_ms, .ticket = event.ticket, .count = event.count, .code = event.code };
+	*out = (struct tse_event){ .at_ms = event.at_ms,
+		.ticket = event.ticket,
+		.count = event.count,
+		.code = event.code };
 	memcpy(out->kind, event.kind, sizeof(out->kind));
 	memcpy(out->partition, event.partition, sizeof(out->partition));
 	memcpy(out->reason, event.reason, sizeof(out->reason));

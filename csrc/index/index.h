@@ -55,12 +55,12 @@ NODISCARD int index_detect_layout(struct io *io, struct mem *mem, const char *ro
 /* The TSID of a stored name; *found false when no live one exists. Looks at staging and both generations. */
 NODISCARD int index_find(struct index *index, struct bytes stored_name, struct tsid *tsid, bool *found);
 /* As index_find, or creates it; date = day number of the row. Registers global items (when new or only in the previous generation) and the day's. *created: it was new. */
-NODISCARD int
-index_register(struct index *index, struct bytes stored_name, uint64_t date, struct tsid *tsid, bool *created);
+NODISCARD int index_register(struct index *index, struct bytes stored_name, uint64_t date, struct tsid *tsid,
+    bool *created);
 /* Makes sure that the day's items of a known series exist in the current generation (a set in memory answers nearly always). stored_name may be empty: then it is looked up.
  * ERR_NOTFOUND: the series was deleted meanwhile; register its name. */
-NODISCARD int
-index_register_date(struct index *index, const struct tsid *tsid, struct bytes stored_name, uint64_t date);
+NODISCARD int index_register_date(struct index *index, const struct tsid *tsid, struct bytes stored_name,
+    uint64_t date);
 /* Every registration so far has a number <= this; those with a number <= index_durable_seq() survive a crash. */
 uint64_t index_last_seq(struct index *index);
 uint64_t index_durable_seq(struct index *index);

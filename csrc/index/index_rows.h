@@ -121,14 +121,14 @@ struct tag_row {
 /* item starts with a scope of scope_bytes (checked by the caller's seek). */
 NODISCARD int row_parse_tag(struct bytes item, size_t scope_bytes, const char *where, struct tag_row *out);
 /* Kind 0: name (with tenant) and TSID. */
-NODISCARD int
-row_parse_name_to_tsid(struct bytes item, enum layout layout, const char *where, struct bytes *name, struct tsid *tsid);
+NODISCARD int row_parse_name_to_tsid(struct bytes item, enum layout layout, const char *where, struct bytes *name,
+    struct tsid *tsid);
 /* Kind 2. */
-NODISCARD int
-row_parse_id_to_tsid(struct bytes item, enum layout layout, const char *where, uint64_t *id, struct tsid *tsid);
+NODISCARD int row_parse_id_to_tsid(struct bytes item, enum layout layout, const char *where, uint64_t *id,
+    struct tsid *tsid);
 /* Kind 3. */
-NODISCARD int
-row_parse_id_to_name(struct bytes item, enum layout layout, const char *where, uint64_t *id, struct bytes *name);
+NODISCARD int row_parse_id_to_name(struct bytes item, enum layout layout, const char *where, uint64_t *id,
+    struct bytes *name);
 /* Kind 4. */
 NODISCARD int row_parse_deleted(struct bytes item, const char *where, uint64_t *id);
 /* Kind 5. */

@@ -50,8 +50,8 @@ search_has_date(uint64_t date)
 /* -- index_rows_scan.c --------------------------------------------------------------------------------------------------- */
 
 /* Ids of all rows of the scopes that start with key and value (both escaped, in search->key). More than cap: *over. */
-NODISCARD int
-scan_exact(struct search *search, struct bytes key_and_value, uint64_t cap, struct u64set *ids, bool *over);
+NODISCARD int scan_exact(struct search *search, struct bytes key_and_value, uint64_t cap, struct u64set *ids,
+    bool *over);
 /* Ids of the rows of an escaped, terminated key: whose value matches the pattern, and whose does not; either may be NULL.
  * Rows of empty values count as missing labels. With no use for the others, only rows with the pattern's prefix are read. */
 NODISCARD int scan_pattern(struct search *search, struct bytes key, const struct tag_pattern *pattern,

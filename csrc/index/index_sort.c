@@ -82,8 +82,8 @@ sort_items(struct sort_item *items, struct sort_item *room, size_t n)
 		memcpy(items, from, n * sizeof(*items));
 }
 
-static void
-sort_strings_from(struct sort_item *items, struct sort_item *room, size_t n, const struct bytes *strings, size_t skip);
+static void sort_strings_from(struct sort_item *items, struct sort_item *room, size_t n, const struct bytes *strings,
+    size_t skip);
 
 static size_t
 common_prefix(const struct sort_item *items, size_t n, const struct bytes *strings, size_t skip)

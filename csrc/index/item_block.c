@@ -33,7 +33,8 @@ item_block_header_put(struct buf *out, const struct item_block_header *header)
 {
 	uint8_t *p;
 
-	TRY(buf_reserve(out, 2 * VARINT_BYTES_MAX + header->common_prefix.len + header->first_item.len + HEADER_FIXED_BYTES));
+	TRY(buf_reserve(out,
+	    2 * VARINT_BYTES_MAX + header->common_prefix.len + header->first_item.len + HEADER_FIXED_BYTES));
 	p = put_uvarint(out->data + out->len, header->common_prefix.len);
 	memcpy(p, header->common_prefix.data, header->common_prefix.len);
 	p = put_uvarint(p + header->common_prefix.len, header->first_item.len);
@@ -71,9 +72,11 @@ header_check(const struct item_block_header *h)
 	if (h->type > ITEM_BLOCK_ZSTD)
 		return ERR(ERR_CORRUPTED, "unknown block type %u", h->type);
 	if (h->items_count == 0 || h->items_count > ITEM_BLOCK_ITEMS_MAX)
-		return ERR(ERR_CORRUPTED, "a block of %u items (1 to %d are possible)", h->items_count, ITEM_BLOCK_ITEMS_MAX);
+		return ERR(ERR_CORRUPTED, "a block of %u items (1 to %d are possible)", h->items_count,
+		    ITEM_BLOCK_ITEMS_MAX);
 	if (h->items_bytes > ITEM_PAYLOAD_BYTES_MAX || h->lens_bytes > ITEM_LENS_BYTES_MAX)
-		return ERR(ERR_CORRUPTED, "payloads of %u and %u bytes are over the limit", h->items_bytes, h->lens_bytes);
+		return ERR(ERR_CORRUPTED, "payloads of %u and %u bytes are over the limit", h->items_bytes,
+		    h->lens_bytes);
 	return 0;
 }
 
@@ -85,7 +88,8 @@ item_block_header_get(const uint8_t **p, const uint8_t *end, struct item_block_h
 	if (q != NULL)
 		q = get_bytes(q, end, &header->first_item);
 	if (q == NULL || end - q < HEADER_FIXED_BYTES)
-		return ERR(ERR_CORRUPTED, "a block header is cut off or holds an item of over %d bytes", ITEM_BLOCK_BYTES_MAX);
+		return ERR(ERR_CORRUPTED, "a block header is cut off or holds an item of over %d bytes",
+		    ITEM_BLOCK_BYTES_MAX);
 	header->type = q[0];
 	header->items_count = get_u32(q + 1);
 	header->items_offset = get_u64(q + 5);
@@ -129,7 +133,8 @@ lens_plain(uint32_t *lengths, uint32_t count, struct bytes lens)
 		uint64_t length = get_u64(lens.data + (size_t)(i - 1) * 8);
 
 		if (length > ITEM_BLOCK_BYTES_MAX)
-			return ERR(ERR_CORRUPTED, "item %u of a block is longer than %d bytes", i, ITEM_BLOCK_BYTES_MAX);
+			return ERR(ERR_CORRUPTED, "item %u of a block is longer than %d bytes", i,
+			    ITEM_BLOCK_BYTES_MAX);
 		lengths[2 * i] = 0;
 		lengths[2 * i + 1] = (uint32_t)length;
 	}
@@ -181,7 +186,8 @@ lens_zstd(struct item_scratch *scratch, uint32_t *lengths, uint32_t count, struc
 }
 
 int
-item_block_decode_lens(struct item_scratch *scratch, const struct item_block_header *header, struct bytes lens, uint32_t *bytes)
+item_block_decode_lens(struct item_scratch *scratch, const struct item_block_header *header, struct bytes lens,
+    uint32_t *bytes)
 {
 	uint32_t count = header->items_count;
 	uint32_t *lengths;
@@ -402,7 +408,8 @@ plain_is_empty(const struct item_builder *builder, size_t prefix)
 }
 
 int
-item_builder_encode(struct item_builder *builder, int level, struct item_block_header *header, struct buf *items, struct buf *lens)
+item_builder_encode(struct item_builder *builder, int level, struct item_block_header *header, struct buf *items,
+    struct buf *lens)
 {
 	struct bytes first = builder_item(builder, 0), last = item_builder_last(builder);
 	size_t prefix = item_common_prefix(first.data, first.len, last.data, last.len, 0);

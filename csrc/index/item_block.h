@@ -23,11 +23,12 @@
 #include "codec/zstd.h"
 
 enum {
-	ITEM_BLOCK_BYTES_MAX = 65536,                      /* sum of the lengths of a block's items */
-	ITEM_PAYLOAD_BYTES_MAX = 131072,                   /* items payload, and an index block on disk */
-	ITEM_LENS_BYTES_MAX = 1048576,                     /* lens payload */
-	ITEM_BLOCK_ITEMS_MAX = ITEM_LENS_BYTES_MAX / 8 + 1,/* a plain block cannot hold more; a zstd block may not either */
-	ITEM_SLACK_BYTES = 16                              /* behind items in memory: they are read and copied 16 bytes at a time */
+	ITEM_BLOCK_BYTES_MAX = 65536,    /* sum of the lengths of a block's items */
+	ITEM_PAYLOAD_BYTES_MAX = 131072, /* items payload, and an index block on disk */
+	ITEM_LENS_BYTES_MAX = 1048576,   /* lens payload */
+	ITEM_BLOCK_ITEMS_MAX =
+	    ITEM_LENS_BYTES_MAX / 8 + 1, /* a plain block cannot hold more; a zstd block may not either */
+	ITEM_SLACK_BYTES = 16            /* behind items in memory: they are read and copied 16 bytes at a time */
 };
 
 enum item_block_type { ITEM_BLOCK_PLAIN = 0, ITEM_BLOCK_ZSTD = 1 };
@@ -37,8 +38,8 @@ struct item_block_header {
 	struct bytes first_item; /* complete */
 	uint8_t type;
 	uint32_t items_count;
-	uint64_t items_offset;   /* in items.bin */
-	uint64_t lens_offset;    /* in lens.bin */
+	uint64_t items_offset; /* in items.bin */
+	uint64_t lens_offset;  /* in lens.bin */
 	uint32_t items_bytes;
 	uint32_t lens_bytes;
 };
@@ -71,10 +72,10 @@ item_block_item(const struct item_block *block, uint32_t i)
 /* What decoding needs besides the input: zstd, both contents, lengths. Reused between calls. */
 struct item_scratch {
 	struct zstd_context zstd;
-	struct buf items;    /* contents of the frames */
+	struct buf items; /* contents of the frames */
 	struct buf lens;
-	struct buf lengths;  /* uint32_t: prefix, suffix length of every item */
-	struct buf read;     /* payloads as read from disk: the caller's to use */
+	struct buf lengths; /* uint32_t: prefix, suffix length of every item */
+	struct buf read;    /* payloads as read from disk: the caller's to use */
 };
 
 void item_scratch_init(struct item_scratch *scratch, struct mem *mem);
@@ -85,10 +86,10 @@ void item_scratch_free(struct item_scratch *scratch);
  * item_block_room(count, *bytes) bytes aligned to 4, then the items. The second half must follow the first of the
  * same block on the same scratch.
  */
-NODISCARD int item_block_decode_lens(struct item_scratch *scratch, const struct item_block_header *header, struct bytes lens,
-    uint32_t *bytes);
-NODISCARD int item_block_decode_items(struct item_scratch *scratch, const struct item_block_header *header, struct bytes items,
-    struct item_block *block);
+NODISCARD int item_block_decode_lens(struct item_scratch *scratch, const struct item_block_header *header,
+    struct bytes lens, uint32_t *bytes);
+NODISCARD int item_block_decode_items(struct item_scratch *scratch, const struct item_block_header *header,
+    struct bytes items, struct item_block *block);
 static inline size_t
 item_block_room(uint32_t count, uint32_t bytes)
 {
@@ -99,12 +100,12 @@ item_block_room(uint32_t count, uint32_t bytes)
 
 struct item_builder {
 	struct mem *mem;
-	uint8_t *data;            /* ITEM_BLOCK_BYTES_MAX and slack */
-	struct buf offsets;       /* uint32_t x count, the end is `bytes` */
+	uint8_t *data;      /* ITEM_BLOCK_BYTES_MAX and slack */
+	struct buf offsets; /* uint32_t x count, the end is `bytes` */
 	uint32_t count;
 	uint32_t bytes;
 	struct zstd_context zstd;
-	struct buf suffixes;      /* working space of encode */
+	struct buf suffixes; /* working space of encode */
 	struct buf lens;
 };
 
@@ -115,8 +116,8 @@ bool item_builder_fits(const struct item_builder *builder, size_t len);
 /* Items ascending, each one fits. */
 NODISCARD int item_builder_add(struct item_builder *builder, struct bytes item);
 /* Appends the payloads and fills the header but for its offsets; its byte strings point into the builder. count > 0. */
-NODISCARD int item_builder_encode(struct item_builder *builder, int level, struct item_block_header *header, struct buf *items,
-    struct buf *lens);
+NODISCARD int item_builder_encode(struct item_builder *builder, int level, struct item_block_header *header,
+    struct buf *items, struct buf *lens);
 struct bytes item_builder_last(const struct item_builder *builder);
 static inline void
 item_builder_reset(struct item_builder *builder)
@@ -140,7 +141,8 @@ item_common_prefix(const uint8_t *a, size_t a_len, const uint8_t *b, size_t b_le
 		memcpy(&x, a + i, 8);
 		memcpy(&y, b + i, 8);
 		if (x != y)
-			return i + (size_t)(__builtin_ctzll(x ^ y) >> 3); /* little-endian: the first byte is the lowest */
+			return i +
+			    (size_t)(__builtin_ctzll(x ^ y) >> 3); /* little-endian: the first byte is the lowest */
 		i += 8;
 	}
 	while (i < n && a[i] == b[i])

@@ -101,7 +101,8 @@ list_idle(const struct item_table *table, bool in_memory, struct item_choice *ou
 
 /* Keeps the window that the plan picks of the listed parts. */
 static int
-keep_picked(const struct item_table *table, struct item_choice *choice, size_t parts_max, double gain, uint64_t bytes_max)
+keep_picked(const struct item_table *table, struct item_choice *choice, size_t parts_max, double gain,
+    uint64_t bytes_max)
 {
 	uint64_t *sizes = mem_array(table->env.mem, choice->count, sizeof(*sizes));
 	struct item_plan plan;
@@ -220,7 +221,8 @@ files_tick(const struct item_table *table, int64_t now_ms)
 static bool
 is_runnable(const struct item_table *table, const struct item_job *job)
 {
-	return job->phase != ITEM_JOB_IDLE && !job->running && (job->phase != ITEM_JOB_RETIRE || table->links_busy == 0);
+	return job->phase != ITEM_JOB_IDLE && !job->running &&
+	    (job->phase != ITEM_JOB_RETIRE || table->links_busy == 0);
 }
 
 /* Of the jobs that write. */
@@ -231,7 +233,8 @@ disk_tick(const struct item_table *table, int64_t now_ms)
 	bool memory_runs = table->jobs[ITEM_JOB_MEMORY].running;
 	int64_t tick = INT64_MAX;
 
-	if (is_runnable(table, flush) || is_runnable(table, files) || (files->phase == ITEM_JOB_IDLE && table->force_merge))
+	if (is_runnable(table, flush) || is_runnable(table, files) ||
+	    (files->phase == ITEM_JOB_IDLE && table->force_merge))
 		return now_ms;
 	if (flush->phase == ITEM_JOB_IDLE && !memory_runs)
 		tick = item_due_flush(table, now_ms) == ITEM_FLUSH_PRESSURE ? now_ms : flush_tick(table);
@@ -253,7 +256,8 @@ item_table_next_tick_ms(struct item_table *table)
 	if (!table->read_only && !table->env.read_only) {
 		if (!table->no_space)
 			tick = disk_tick(table, now_ms);
-		if (is_runnable(table, memory) || (memory->phase == ITEM_JOB_IDLE && finds_work(table, ITEM_JOB_MEMORY, now_ms)))
+		if (is_runnable(table, memory) ||
+		    (memory->phase == ITEM_JOB_IDLE && finds_work(table, ITEM_JOB_MEMORY, now_ms)))
 			tick = now_ms;
 		if (tick < table->retry_tick_ms)
 			tick = table->retry_tick_ms;

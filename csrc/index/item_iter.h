@@ -27,18 +27,18 @@
 
 struct item_iter {
 	struct item_part *part;
-	struct item_scratch *scratch;    /* shared by the iterators of one thread */
-	bool cached;                     /* blocks through the cache (searches) or past it (merges) */
+	struct item_scratch *scratch; /* shared by the iterators of one thread */
+	bool cached;                  /* blocks through the cache (searches) or past it (merges) */
 	/* the window */
 	const uint8_t *data;
 	const uint32_t *offsets;
-	uint32_t position, count;        /* position == count: at the end of the part */
+	uint32_t position, count; /* position == count: at the end of the part */
 	/* on disk */
 	size_t row;
-	uint32_t header;                 /* block within the index block */
+	uint32_t header; /* block within the index block */
 	const struct item_index_block *index;
 	struct cache_entry *index_entry, *block_entry;
-	struct buf room;                 /* the block when not cached */
+	struct buf room; /* the block when not cached */
 };
 
 /* Takes a reference of the part. Positioned at the end. */
@@ -50,7 +50,11 @@ NODISCARD int item_iter_seek(struct item_iter *iter, struct bytes key);
 /* To the next block's first item: what item_iter_next does at the end of a window. */
 NODISCARD int item_iter_next_window(struct item_iter *iter);
 
-static inline bool item_iter_at_end(const struct item_iter *iter) { return iter->position == iter->count; }
+static inline bool
+item_iter_at_end(const struct item_iter *iter)
+{
+	return iter->position == iter->count;
+}
 
 static inline struct bytes
 item_iter_item(const struct item_iter *iter)
@@ -68,17 +72,18 @@ struct item_tree_leaf {
 
 struct item_tree {
 	struct mem *mem;
-	struct item_iter *iters;      /* count */
+	struct item_iter *iters; /* count */
 	struct item_tree_leaf *leaves;
-	uint32_t *losers;             /* [0]: the winner, [1..count): inner nodes */
-	uint32_t *play;               /* working space of the first tournament */
+	uint32_t *losers; /* [0]: the winner, [1..count): inner nodes */
+	uint32_t *play;   /* working space of the first tournament */
 	uint32_t count;
 	struct item_scratch scratch;
-	struct buf last;              /* copy of an item whose block is left */
+	struct buf last; /* copy of an item whose block is left */
 };
 
 /* Iterators over parts, each held; call item_tree_start or item_tree_seek before reading. */
-NODISCARD int item_tree_create(struct mem *mem, struct item_part *const *parts, size_t count, bool cached, struct item_tree **out);
+NODISCARD int item_tree_create(struct mem *mem, struct item_part *const *parts, size_t count, bool cached,
+    struct item_tree **out);
 void item_tree_delete(struct item_tree *tree); /* NULL is fine */
 NODISCARD int item_tree_start(struct item_tree *tree);
 NODISCARD int item_tree_seek(struct item_tree *tree, struct bytes key);

@@ -17,10 +17,10 @@
 #include "index/item_table_inner.h"
 
 enum {
-	UNIT_US = 1000,            /* a unit of work: steps must not keep a host from its own work */
+	UNIT_US = 1000, /* a unit of work: steps must not keep a host from its own work */
 	MEMORY_RETRY_MS = 1000,
 	NO_ROOM_RETRY_MS = 60000,
-	BUSY_MS = 10000            /* a flush under memory pressure: a bulk load is assumed to go on for so long */
+	BUSY_MS = 10000 /* a flush under memory pressure: a bulk load is assumed to go on for so long */
 };
 
 /* A merge needs its output beside its sources, and the disk must keep something for flushes. */
@@ -34,7 +34,10 @@ job_start(struct item_table *table, enum item_job_kind kind, const struct item_c
 {
 	struct item_job *job = &table->jobs[kind];
 
-	*job = (struct item_job){ .phase = ITEM_JOB_MERGE, .sources = choice->parts, .count = choice->count, .force_last = choice->force_last };
+	*job = (struct item_job){ .phase = ITEM_JOB_MERGE,
+		.sources = choice->parts,
+		.count = choice->count,
+		.force_last = choice->force_last };
 	job->suffix = table->next_suffix++;
 	for (size_t i = 0; i < job->count; i++) {
 		item_part_ref(job->sources[i]);
@@ -160,7 +163,9 @@ choose(struct item_table *table, struct item_job *dropped, struct item_job **out
 static int
 create_merge(struct item_table *table, struct item_job *job, enum item_job_kind kind)
 {
-	struct item_merge_options options = { .io = table->env.io, .mem = table->env.mem, .tenant_bytes = table->env.tag_row_prefix_bytes };
+	struct item_merge_options options = { .io = table->env.io,
+		.mem = table->env.mem,
+		.tenant_bytes = table->env.tag_row_prefix_bytes };
 	char *directory = NULL;
 	uint64_t items = 0;
 	int rc;
@@ -270,13 +275,12 @@ item_jobs_drop(struct item_table *table)
 
 /* One unit of the job; *next: the phase behind it. */
 static int
-run_phase(struct item_table *table, struct item_job *job, enum item_job_kind kind, const struct budget *budget, uint64_t owner,
-    enum item_job_phase *next)
+run_phase(struct item_table *table, struct item_job *job, enum item_job_kind kind, const struct budget *budget,
+    uint64_t owner, enum item_job_phase *next)
 {
 	*next = job->phase;
 	switch (job->phase) {
-	case ITEM_JOB_MERGE:
-		return run_merge(table, job, kind, budget, next);
+	case ITEM_JOB_MERGE: return run_merge(table, job, kind, budget, next);
 	case ITEM_JOB_PUBLISH:
 		TRY(item_publish_rename(table, job->merge, job->suffix, owner, &job->result));
 		*next = ITEM_JOB_SYNC;
@@ -294,10 +298,8 @@ run_phase(struct item_table *table, struct item_job *job, enum item_job_kind kin
 		TRY(io_fsync_dir(table->env.io, table->path));
 		*next = ITEM_JOB_DELETE;
 		return 0;
-	case ITEM_JOB_DELETE:
-		return run_delete(table, job, next);
-	case ITEM_JOB_IDLE:
-		break;
+	case ITEM_JOB_DELETE: return run_delete(table, job, next);
+	case ITEM_JOB_IDLE: break;
 	}
 	return ERR_BUG("an idle job of an index table was run");
 }
@@ -322,15 +324,18 @@ count_merge(struct item_table *table, const struct item_job *job, enum item_job_
 
 /* The phase went well. */
 static int
-succeed(struct item_table *table, struct item_job *job, enum item_job_kind kind, enum item_job_phase next, struct item_job *held)
+succeed(struct item_table *table, struct item_job *job, enum item_job_kind kind, enum item_job_phase next,
+    struct item_job *held)
 {
-	bool swap = job->phase == ITEM_JOB_SYNC || (job->phase == ITEM_JOB_MERGE && next == ITEM_JOB_IDLE && job->result != NULL);
+	bool swap = job->phase == ITEM_JOB_SYNC ||
+	    (job->phase == ITEM_JOB_MERGE && next == ITEM_JOB_IDLE && job->result != NULL);
 
 	if (swap) {
 		TRY(item_table_swap(table, job->sources, job->count, job->result));
 		count_merge(table, job, kind);
 	} else if (job->phase == ITEM_JOB_MERGE && next == ITEM_JOB_IDLE) {
-		log_write(table->env.log, LOG_WARN, "no room for a merge of %zu parts of index table %s", job->count, table->path);
+		log_write(table->env.log, LOG_WARN, "no room for a merge of %zu parts of index table %s", job->count,
+		    table->path);
 		table->files_tick_ms = clock_tick_ms(table->env.clock) + NO_ROOM_RETRY_MS;
 		table->force_merge = false;
 	}
@@ -370,10 +375,12 @@ fail(struct item_table *table, struct item_job *job, int rc)
 		return committed;
 	}
 	if (rc == ERR_CORRUPTED && !committed && has_damaged_source(job)) {
-		log_write(table->env.log, LOG_ERROR, "an index part is damaged and left out of merges: %s", err_message());
+		log_write(table->env.log, LOG_ERROR, "an index part is damaged and left out of merges: %s",
+		    err_message());
 		return false;
 	}
-	log_write(table->env.log, LOG_ERROR, "index table %s is read-only until it is opened again: %s", table->path, err_message());
+	log_write(table->env.log, LOG_ERROR, "index table %s is read-only until it is opened again: %s", table->path,
+	    err_message());
 	item_table_set_read_only(table);
 	return false;
 }

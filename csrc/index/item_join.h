@@ -24,7 +24,7 @@
 #include "base/buf.h"
 
 enum {
-	ITEM_JOIN_IDS_MIN = 64,                      /* a row with this many ids is left alone */
+	ITEM_JOIN_IDS_MIN = 64,                       /* a row with this many ids is left alone */
 	ITEM_JOIN_IDS_MAX = 2 * ITEM_JOIN_IDS_MIN - 2 /* 63 pending and a row of 63 */
 };
 
@@ -32,12 +32,12 @@ enum {
 typedef int item_sink_fn(void *context, struct bytes item);
 
 struct item_join {
-	uint8_t tenant_bytes;    /* between kind and key: 0 single, 8 cluster */
+	uint8_t tenant_bytes; /* between kind and key: 0 single, 8 cluster */
 	item_sink_fn *sink;
 	void *context;
 	/* rows of one prefix that wait for more */
-	struct buf rows;         /* the rows as they came, back to back */
-	struct buf row_lens;     /* uint32_t each */
+	struct buf rows;     /* the rows as they came, back to back */
+	struct buf row_lens; /* uint32_t each */
 	struct buf prefix;
 	uint64_t ids[ITEM_JOIN_IDS_MAX];
 	uint32_t ids_count;

@@ -36,7 +36,8 @@ put_hex(struct buf *out, struct bytes data)
 int
 item_metadata_put(struct buf *out, uint64_t items, uint64_t blocks, struct bytes first, struct bytes last)
 {
-	TRY(buf_printf(out, "{\n\t\"ItemsCount\": %" PRIu64 ",\n\t\"BlocksCount\": %" PRIu64 ",\n\t\"FirstItem\": \"", items, blocks));
+	TRY(buf_printf(out, "{\n\t\"ItemsCount\": %" PRIu64 ",\n\t\"BlocksCount\": %" PRIu64 ",\n\t\"FirstItem\": \"",
+	    items, blocks));
 	TRY(put_hex(out, first));
 	TRY(buf_append_text(out, "\",\n\t\"LastItem\": \""));
 	TRY(put_hex(out, last));
@@ -188,8 +189,9 @@ skip_value(struct json *json, int depth)
 	if (c == '{' || c == '[')
 		return skip_members(json, depth, c == '{');
 	start = json->p;
-	while (json->p < json->end && ((*json->p >= '0' && *json->p <= '9') || (*json->p >= 'a' && *json->p <= 'z') ||
-		*json->p == '-' || *json->p == '+' || *json->p == '.' || *json->p == 'E'))
+	while (json->p < json->end &&
+	    ((*json->p >= '0' && *json->p <= '9') || (*json->p >= 'a' && *json->p <= 'z') || *json->p == '-' ||
+		*json->p == '+' || *json->p == '.' || *json->p == 'E'))
 		json->p++;
 	return json->p == start ? bad(json, "a value is expected") : 0;
 }
@@ -224,16 +226,11 @@ get_member(struct json *json, struct item_metadata *metadata, unsigned *seen)
 		return bad(json, "a member occurs twice");
 	*seen |= member;
 	switch (member) {
-	case MEMBER_ITEMS:
-		return get_number(json, &metadata->items);
-	case MEMBER_BLOCKS:
-		return get_number(json, &metadata->blocks);
-	case MEMBER_FIRST:
-		return get_hex(json, &metadata->first);
-	case MEMBER_LAST:
-		return get_hex(json, &metadata->last);
-	default:
-		return skip_value(json, 0);
+	case MEMBER_ITEMS: return get_number(json, &metadata->items);
+	case MEMBER_BLOCKS: return get_number(json, &metadata->blocks);
+	case MEMBER_FIRST: return get_hex(json, &metadata->first);
+	case MEMBER_LAST: return get_hex(json, &metadata->last);
+	default: return skip_value(json, 0);
 	}
 }
 

@@ -65,7 +65,8 @@ create_room(struct item_merge *merge, struct item_part *const *parts, size_t cou
 }
 
 int
-item_merge_create(const struct item_merge_options *options, struct item_part *const *parts, size_t count, struct item_merge **out)
+item_merge_create(const struct item_merge_options *options, struct item_part *const *parts, size_t count,
+    struct item_merge **out)
 {
 	struct item_merge *merge = mem_zalloc(options->mem, sizeof(*merge));
 	struct err_saved saved;
@@ -74,7 +75,8 @@ item_merge_create(const struct item_merge_options *options, struct item_part *co
 	if (merge == NULL)
 		return ERR_MEMORY;
 	merge->mem = options->mem;
-	item_join_init(&merge->join, options->mem, options->tenant_bytes, options->directory == NULL ? sink_memory : sink_writer, merge);
+	item_join_init(&merge->join, options->mem, options->tenant_bytes,
+	    options->directory == NULL ? sink_memory : sink_writer, merge);
 	rc = item_tree_create(options->mem, parts, count, false, &merge->tree);
 	if (rc == 0 && options->directory == NULL)
 		rc = create_room(merge, parts, count);

@@ -16,7 +16,8 @@
 void
 item_part_name_format(const struct item_part_name *name, char *text)
 {
-	int n = snprintf(text, ITEM_PART_NAME_MAX, "%" PRIu64 "_%" PRIu64 "_%016" PRIX64, name->items, name->blocks, name->suffix);
+	int n = snprintf(text, ITEM_PART_NAME_MAX, "%" PRIu64 "_%" PRIu64 "_%016" PRIX64, name->items, name->blocks,
+	    name->suffix);
 
 	assert(n > 0 && n < ITEM_PART_NAME_MAX);
 	(void)n;
@@ -114,7 +115,8 @@ sums_check(struct bytes data)
 	size_t body = data.len - SUMS_TAIL_BYTES;
 
 	if (data.len < SUMS_HEAD_BYTES + SUMS_TAIL_BYTES)
-		return ERR(ERR_CORRUPTED, "only %zu bytes, checksums have at least %d", data.len, SUMS_HEAD_BYTES + SUMS_TAIL_BYTES);
+		return ERR(ERR_CORRUPTED, "only %zu bytes, checksums have at least %d", data.len,
+		    SUMS_HEAD_BYTES + SUMS_TAIL_BYTES);
 	if (hash_crc32c(0, data.data, body) != get_u32(data.data + body))
 		return ERR(ERR_CORRUPTED, "the checksum of the checksums is wrong");
 	if (memcmp(data.data, MAGIC, sizeof(MAGIC)) != 0)
@@ -139,7 +141,8 @@ item_sums_parse(struct mem *mem, struct bytes data, struct item_sums *sums)
 	};
 	words = (data.len - SUMS_HEAD_BYTES - SUMS_TAIL_BYTES) / 4;
 	if (data.len % 4 != 0 || sums->blocks > words || sums->index_blocks != words - sums->blocks)
-		return ERR(ERR_CORRUPTED, "%zu bytes do not hold the sums of %" PRIu64 " blocks", data.len, sums->blocks);
+		return ERR(ERR_CORRUPTED, "%zu bytes do not hold the sums of %" PRIu64 " blocks", data.len,
+		    sums->blocks);
 	sums->index_crcs = mem_array(mem, words, sizeof(uint32_t));
 	if (sums->index_crcs == NULL)
 		return ERR_MEMORY;

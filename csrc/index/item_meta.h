@@ -54,7 +54,8 @@ struct item_metadata {
 };
 
 /* As the peer writes it: tab indent, no newline at the end. */
-NODISCARD int item_metadata_put(struct buf *out, uint64_t items, uint64_t blocks, struct bytes first, struct bytes last);
+NODISCARD int item_metadata_put(struct buf *out, uint64_t items, uint64_t blocks, struct bytes first,
+    struct bytes last);
 /* Unknown members are skipped, the four must be there once. first and last are initialised buffers, appended to. */
 NODISCARD int item_metadata_parse(struct bytes text, struct item_metadata *metadata);
 

@@ -125,7 +125,8 @@ crc_check(uint32_t expected, struct bytes data)
 	uint32_t found = hash_crc32c(0, data.data, data.len);
 
 	if (found != expected)
-		return ERR(ERR_CORRUPTED, "the CRC32C of %zu bytes is %08x, %08x was written", data.len, found, expected);
+		return ERR(ERR_CORRUPTED, "the CRC32C of %zu bytes is %08x, %08x was written", data.len, found,
+		    expected);
 	return 0;
 }
 
@@ -166,7 +167,8 @@ load_index_block(struct item_part *part, size_t number, struct item_scratch *scr
 	if (part->verified)
 		TRY(crc_check(part->sums.index_crcs[number], bytes_of(scratch->read.data, row->bytes)));
 	buf_reset(&scratch->items);
-	TRY(zstd_decompress(&scratch->zstd, bytes_of(scratch->read.data, row->bytes), INDEX_CONTENT_BYTES_MAX, &scratch->items));
+	TRY(zstd_decompress(&scratch->zstd, bytes_of(scratch->read.data, row->bytes), INDEX_CONTENT_BYTES_MAX,
+	    &scratch->items));
 	/* Every header has at least 31 bytes: a count beyond that must not become an allocation. */
 	if (row->blocks > scratch->items.len / 31)
 		return ERR(ERR_CORRUPTED, "%zu bytes cannot hold %u block headers", scratch->items.len, row->blocks);
@@ -191,12 +193,14 @@ item_part_index_block(struct item_part *part, size_t row, struct item_scratch *s
 	*out = cache_get(part->cache, part->cache_owner, CACHE_INDEX_BIT | row);
 	if (*out != NULL)
 		return 0;
-	return place_error(part, load_index_block(part, row, scratch, out), part->index_file, part->metaindex[row].offset);
+	return place_error(part, load_index_block(part, row, scratch, out), part->index_file,
+	    part->metaindex[row].offset);
 }
 
 /* Both payloads one behind the other in scratch->read, their sum compared, the lengths decoded. */
 static int
-read_payloads(struct item_part *part, uint64_t number, const struct item_block_header *h, struct item_scratch *scratch, uint32_t *bytes)
+read_payloads(struct item_part *part, uint64_t number, const struct item_block_header *h, struct item_scratch *scratch,
+    uint32_t *bytes)
 {
 	uint8_t *p;
 
@@ -221,7 +225,8 @@ load_block(struct item_part *part, uint64_t number, const struct item_block_head
 
 	TRY(read_payloads(part, number, h, scratch, &bytes));
 	TRY(cache_make(part->cache, item_block_room(h->items_count, bytes), &data, &entry));
-	rc = item_block_decode_items(scratch, h, bytes_of(scratch->read.data, h->items_bytes), (struct item_block *)data);
+	rc = item_block_decode_items(scratch, h, bytes_of(scratch->read.data, h->items_bytes),
+	    (struct item_block *)data);
 	if (rc != 0) {
 		cache_release(part->cache, entry);
 		return rc;
@@ -231,29 +236,33 @@ load_block(struct item_part *part, uint64_t number, const struct item_block_head
 }
 
 int
-item_part_block(struct item_part *part, uint64_t number, const struct item_block_header *header, struct item_scratch *scratch,
-    struct cache_entry **out)
+item_part_block(struct item_part *part, uint64_t number, const struct item_block_header *header,
+    struct item_scratch *scratch, struct cache_entry **out)
 {
 	*out = cache_get(part->cache, part->cache_owner, number);
 	if (*out != NULL)
 		return 0;
-	return place_error(part, load_block(part, number, header, scratch, out), part->items_file, header->items_offset);
+	return place_error(part, load_block(part, number, header, scratch, out), part->items_file,
+	    header->items_offset);
 }
 
 static int
-read_block(struct item_part *part, uint64_t number, const struct item_block_header *h, struct item_scratch *scratch, struct buf *room)
+read_block(struct item_part *part, uint64_t number, const struct item_block_header *h, struct item_scratch *scratch,
+    struct buf *room)
 {
 	uint32_t bytes;
 
 	TRY(read_payloads(part, number, h, scratch, &bytes));
 	buf_reset(room);
 	TRY(buf_reserve(room, item_block_room(h->items_count, bytes)));
-	return item_block_decode_items(scratch, h, bytes_of(scratch->read.data, h->items_bytes), (struct item_block *)room->data);
+	return item_block_decode_items(scratch, h, bytes_of(scratch->read.data, h->items_bytes),
+	    (struct item_block *)room->data);
 }
 
 int
-item_part_read_block(struct item_part *part, uint64_t number, const struct item_block_header *header, struct item_scratch *scratch,
-    struct buf *room)
+item_part_read_block(struct item_part *part, uint64_t number, const struct item_block_header *header,
+    struct item_scratch *scratch, struct buf *room)
 {
-	return place_error(part, read_block(part, number, header, scratch, room), part->items_file, header->items_offset);
+	return place_error(part, read_block(part, number, header, scratch, room), part->items_file,
+	    header->items_offset);
 }

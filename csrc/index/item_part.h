@@ -24,11 +24,11 @@
 
 /* One index block: where it is and which blocks it describes. */
 struct item_metaindex_row {
-	struct bytes first;    /* first item of its first block */
-	uint64_t offset;       /* in index.bin */
+	struct bytes first; /* first item of its first block */
+	uint64_t offset;    /* in index.bin */
 	uint32_t bytes;
 	uint32_t blocks;
-	uint64_t first_block;  /* blocks before it in the part */
+	uint64_t first_block; /* blocks before it in the part */
 };
 
 /* An index block decoded; the headers' byte strings lie behind them. */
@@ -39,32 +39,32 @@ struct item_index_block {
 
 struct item_part {
 	_Atomic uint32_t refs;
-	_Atomic bool damaged;  /* bad bytes were met: excluded from merges */
+	_Atomic bool damaged; /* bad bytes were met: excluded from merges */
 	struct mem *mem;
 	uint64_t items;
-	uint64_t blocks;       /* 0 in memory */
-	uint64_t bytes;        /* data in memory; the four .bin files on disk */
+	uint64_t blocks; /* 0 in memory */
+	uint64_t bytes;  /* data in memory; the four .bin files on disk */
 	struct bytes first, last;
 	/* in memory */
-	uint8_t *data;         /* ITEM_SLACK_BYTES behind the last item; NULL on disk */
+	uint8_t *data; /* ITEM_SLACK_BYTES behind the last item; NULL on disk */
 	uint32_t *offsets;
 	uint64_t seq_min, seq_max; /* runs it consists of */
-	int64_t due_tick_ms;   /* on disk by then */
+	int64_t due_tick_ms;       /* on disk by then */
 	/* on disk */
 	struct io *io;
-	char *path;            /* of the directory */
+	char *path; /* of the directory */
 	struct io_file *items_file, *lens_file, *index_file;
 	struct item_sizes sizes;
-	struct buf bounds;     /* what first and last point into */
+	struct buf bounds; /* what first and last point into */
 	struct buf metaindex_bytes;
 	struct item_metaindex_row *metaindex;
 	size_t metaindex_count;
-	bool verified;         /* has sums */
+	bool verified; /* has sums */
 	struct item_sums sums;
 	struct cache *cache;
 	uint64_t cache_owner;
 	/* the table's, under its lock */
-	bool busy;             /* source of a merge */
+	bool busy; /* source of a merge */
 };
 
 /* -- Life ------------------------------------------------------------------------------------------------------------- */
@@ -73,7 +73,8 @@ struct item_part {
  * Takes over data (with slack) and offsets, both from mem_alloc of the same account: also on failure they are the part's
  * and freed. count > 0.
  */
-NODISCARD int item_part_create_mem(struct mem *mem, uint8_t *data, uint32_t *offsets, size_t count, struct item_part **out);
+NODISCARD int item_part_create_mem(struct mem *mem, uint8_t *data, uint32_t *offsets, size_t count,
+    struct item_part **out);
 
 struct item_part_env {
 	struct io *io;
@@ -83,20 +84,26 @@ struct item_part_env {
 };
 
 /* Opens and checks a part; name is what the directory is or will be called, path where it is now. */
-NODISCARD int item_part_open(const struct item_part_env *env, const char *path, const char *name, struct item_part **out);
+NODISCARD int item_part_open(const struct item_part_env *env, const char *path, const char *name,
+    struct item_part **out);
 /* The publisher renamed the directory: for messages and for the removal. */
 NODISCARD int item_part_set_path(struct item_part *part, const char *path);
 void item_part_ref(struct item_part *part);
 void item_part_unref(struct item_part *part); /* NULL is fine */
 
-static inline bool item_part_in_memory(const struct item_part *part) { return part->data != NULL; }
+static inline bool
+item_part_in_memory(const struct item_part *part)
+{
+	return part->data != NULL;
+}
 /* The last component of the path. */
 const char *item_part_base_name(const struct item_part *part);
 
 /* -- Reading ---------------------------------------------------------------------------------------------------------- */
 
 /* The index block of a row: held, release with cache_release(part->cache). */
-NODISCARD int item_part_index_block(struct item_part *part, size_t row, struct item_scratch *scratch, struct cache_entry **out);
+NODISCARD int item_part_index_block(struct item_part *part, size_t row, struct item_scratch *scratch,
+    struct cache_entry **out);
 /* A block through the cache: held. number: of the block in the part. */
 NODISCARD int item_part_block(struct item_part *part, uint64_t number, const struct item_block_header *header,
     struct item_scratch *scratch, struct cache_entry **out);

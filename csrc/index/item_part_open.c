@@ -17,8 +17,8 @@
 #include "codec/varint.h"
 
 enum {
-	METADATA_BYTES_MAX = 1 << 20,        /* two items of 64 KiB in hex take a quarter of it */
-	METAINDEX_BYTES_MAX = 256 << 20,     /* compressed: ten million rows and more */
+	METADATA_BYTES_MAX = 1 << 20,    /* two items of 64 KiB in hex take a quarter of it */
+	METAINDEX_BYTES_MAX = 256 << 20, /* compressed: ten million rows and more */
 	SUMS_BYTES_MAX = 256 << 20,
 	METAINDEX_ROW_FIXED_BYTES = 16,
 	METAINDEX_ROW_BYTES_MAX = ITEM_BLOCK_BYTES_MAX + METAINDEX_ROW_FIXED_BYTES + 10
@@ -169,7 +169,8 @@ check_row(const struct item_part *part, const struct item_metaindex_row *row, co
 	if (row->blocks == 0 || row->blocks > part->blocks || row->first_block > part->blocks - row->blocks)
 		return ERR(ERR_CORRUPTED, "the rows promise more blocks than the part has, or none");
 	if (row->offset != offset || row->bytes == 0 || row->bytes > ITEM_PAYLOAD_BYTES_MAX)
-		return ERR(ERR_CORRUPTED, "an index block of %u bytes at %" PRIu64 " where %" PRIu64 " is expected", row->bytes, row->offset, offset);
+		return ERR(ERR_CORRUPTED, "an index block of %u bytes at %" PRIu64 " where %" PRIu64 " is expected",
+		    row->bytes, row->offset, offset);
 	if (before != NULL && bytes_compare(before->first, row->first) > 0)
 		return ERR(ERR_CORRUPTED, "the rows are not sorted");
 	return 0;
@@ -187,7 +188,8 @@ parse_metaindex(struct item_part *part)
 	while (rc == 0 && p < end) {
 		struct item_metaindex_row row;
 		size_t n = rows.len / sizeof(row);
-		const struct item_metaindex_row *before = n == 0 ? NULL : (struct item_metaindex_row *)rows.data + n - 1;
+		const struct item_metaindex_row *before =
+		    n == 0 ? NULL : (struct item_metaindex_row *)rows.data + n - 1;
 
 		rc = get_row(&p, end, &row);
 		if (rc != 0)
@@ -211,7 +213,8 @@ static int
 load_metaindex(struct item_part *part, struct item_scratch *scratch)
 {
 	/* One row per block at most: what a damaged frame may ask for is bounded by what the part can need. */
-	uint64_t most = part->blocks > METAINDEX_BYTES_MAX / METAINDEX_ROW_BYTES_MAX ? METAINDEX_BYTES_MAX
+	uint64_t most = part->blocks > METAINDEX_BYTES_MAX / METAINDEX_ROW_BYTES_MAX
+	    ? METAINDEX_BYTES_MAX
 	    : part->blocks * METAINDEX_ROW_BYTES_MAX;
 	struct buf data;
 	int rc;

@@ -13,12 +13,12 @@
 #include "base/base.h"
 
 enum {
-	ITEM_MERGE_PARTS_MAX = 15,  /* file parts at a time: each costs descriptors and a decoded block */
+	ITEM_MERGE_PARTS_MAX = 15, /* file parts at a time: each costs descriptors and a decoded block */
 	/* Runs in memory before they are merged there: a search touches all of them, but a merge costs as much as writing
 	 * them (1.2 us of cpu per new series), and runs of bulk loads are written soon anyway. */
 	ITEM_MEM_PARTS_MIN = 32,
 	ITEM_MEM_PARTS_MAX = 40,
-	ITEM_FILE_PARTS_BUSY = 48   /* file parts that a bulk load may leave before it has to pay for merges */
+	ITEM_FILE_PARTS_BUSY = 48 /* file parts that a bulk load may leave before it has to pay for merges */
 };
 
 struct item_plan {

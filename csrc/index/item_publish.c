@@ -18,7 +18,8 @@
 #include "index/item_table_inner.h"
 
 int
-item_publish_rename(struct item_table *table, struct item_merge *merge, uint64_t suffix, uint64_t owner, struct item_part **out)
+item_publish_rename(struct item_table *table, struct item_merge *merge, uint64_t suffix, uint64_t owner,
+    struct item_part **out)
 {
 	struct mem *mem = table->env.mem;
 	struct item_part_env env = { .io = table->env.io, .mem = mem, .cache = table->cache, .cache_owner = owner };

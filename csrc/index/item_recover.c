@@ -43,7 +43,8 @@ refuse_newer(struct item_table *table)
 
 	mem_free(table->env.mem, path);
 	if (rc == 0 && there)
-		return ERR(ERR_LAYOUT, "%s holds parts.json: it was rewritten by victoria-metrics 1.90 or newer", table->path);
+		return ERR(ERR_LAYOUT, "%s holds parts.json: it was rewritten by victoria-metrics 1.90 or newer",
+		    table->path);
 	return rc;
 }
 
@@ -96,7 +97,8 @@ note_suffix(struct item_table *table, const char *name)
 {
 	struct item_part_name parsed;
 
-	if (item_part_name_parse(name, &parsed) == 0 && parsed.suffix >= table->next_suffix && parsed.suffix < UINT64_MAX)
+	if (item_part_name_parse(name, &parsed) == 0 && parsed.suffix >= table->next_suffix &&
+	    parsed.suffix < UINT64_MAX)
 		table->next_suffix = parsed.suffix + 1;
 }
 
@@ -110,7 +112,8 @@ open_part(struct item_table *table, const char *path, const char *name)
 
 	if (rc == ERR_CORRUPTED) {
 		table->damaged_at_open++;
-		log_write(table->env.log, LOG_ERROR, "a damaged index part, nothing new will be written: %s", err_message());
+		log_write(table->env.log, LOG_ERROR, "a damaged index part, nothing new will be written: %s",
+		    err_message());
 		item_table_set_read_only(table);
 		return 0;
 	}
@@ -225,7 +228,11 @@ int
 item_recover(struct item_table *table)
 {
 	struct txn_root root = { .path = table->path, .tail = last_component(table->path) };
-	struct txn_place place = { .io = table->env.io, .mem = table->env.mem, .log = table->env.log, .roots = &root, .roots_count = 1 };
+	struct txn_place place = { .io = table->env.io,
+		.mem = table->env.mem,
+		.log = table->env.log,
+		.roots = &root,
+		.roots_count = 1 };
 	struct txn_list none = { 0 };
 
 	TRY(refuse_newer(table));

@@ -84,7 +84,8 @@ item_table_snapshot(struct item_table *table, const char *directory)
 	if (there)
 		return ERR(ERR_IO, "%s is there already, a snapshot needs a directory of its own", directory);
 	if (table->damaged_at_open > 0)
-		return ERR(ERR_CORRUPTED, "index table %s has damaged parts: a snapshot would lack them. %s", table->path, table->reason);
+		return ERR(ERR_CORRUPTED, "index table %s has damaged parts: a snapshot would lack them. %s",
+		    table->path, table->reason);
 	lock_take(&table->lock);
 	table->links_busy++;
 	view = table->view;

@@ -56,7 +56,8 @@ contains(struct item_part *const *parts, size_t count, const struct item_part *p
 }
 
 int
-item_table_swap(struct item_table *table, struct item_part *const *removed, size_t removed_count, struct item_part *added)
+item_table_swap(struct item_table *table, struct item_part *const *removed, size_t removed_count,
+    struct item_part *added)
 {
 	struct item_view *old = table->view, *view;
 
@@ -182,10 +183,12 @@ check_run(const struct item_run *run)
 		return ERR(ERR_LIMIT, "a run of %zu items", run->count);
 	for (size_t i = 0; i < run->count; i++) {
 		if (run->offsets[i + 1] - run->offsets[i] > ITEM_BYTES_MAX)
-			return ERR(ERR_LIMIT, "an item of %u bytes; %d is the most", run->offsets[i + 1] - run->offsets[i], ITEM_BYTES_MAX);
+			return ERR(ERR_LIMIT, "an item of %u bytes; %d is the most",
+			    run->offsets[i + 1] - run->offsets[i], ITEM_BYTES_MAX);
 		assert(run->offsets[i + 1] >= run->offsets[i]);
-		assert(i == 0 || bytes_compare(bytes_of(run->data + run->offsets[i - 1], run->offsets[i] - run->offsets[i - 1]),
-		    bytes_of(run->data + run->offsets[i], run->offsets[i + 1] - run->offsets[i])) <= 0);
+		assert(i == 0 ||
+		    bytes_compare(bytes_of(run->data + run->offsets[i - 1], run->offsets[i] - run->offsets[i - 1]),
+			bytes_of(run->data + run->offsets[i], run->offsets[i + 1] - run->offsets[i])) <= 0);
 	}
 	return 0;
 }
@@ -214,7 +217,8 @@ copy_run(struct mem *mem, const struct item_run *run, struct item_part **out)
 static int
 refuse(const struct item_table *table)
 {
-	return ERR(ERR_READONLY, "index table %s takes nothing new: %s", table->path, table->env.read_only ? "opened read-only" : table->reason);
+	return ERR(ERR_READONLY, "index table %s takes nothing new: %s", table->path,
+	    table->env.read_only ? "opened read-only" : table->reason);
 }
 
 int

@@ -31,10 +31,11 @@ struct item_table_env {
 	struct mem *mem;
 	const struct clock *clock;
 	struct log *log;
-	uint8_t tag_row_prefix_bytes; /* 0 single, 8 cluster: tenant bytes behind the kind byte, for the joining of rows */
-	int64_t durable_ms;           /* a run is on disk this long after it was added (ceiling) */
-	uint64_t mem_bytes_max;       /* in-memory parts above this are flushed early */
-	bool read_only;               /* changes nothing on disk; pending transactions are resolved in memory */
+	uint8_t
+	    tag_row_prefix_bytes; /* 0 single, 8 cluster: tenant bytes behind the kind byte, for the joining of rows */
+	int64_t durable_ms;       /* a run is on disk this long after it was added (ceiling) */
+	uint64_t mem_bytes_max;   /* in-memory parts above this are flushed early */
+	bool read_only;           /* changes nothing on disk; pending transactions are resolved in memory */
 };
 
 /* Items ascending (unsigned bytewise, duplicates allowed): item i is data[offsets[i] .. offsets[i+1]). */
@@ -82,7 +83,8 @@ NODISCARD int item_cursor_seek(struct item_cursor *cursor, struct bytes key);
 /* The item at the position, then moves on; *found false at the end. The view is valid until the next call. Duplicates come as often as stored. */
 NODISCARD int item_cursor_next(struct item_cursor *cursor, struct bytes *item, bool *found);
 /* First item that starts with prefix, exact lookups: *found false when there is none. */
-NODISCARD int item_cursor_first_with_prefix(struct item_cursor *cursor, struct bytes prefix, struct bytes *item, bool *found);
+NODISCARD int item_cursor_first_with_prefix(struct item_cursor *cursor, struct bytes prefix, struct bytes *item,
+    bool *found);
 
 /* Hard links of all parts and the flag file into directory (which is made, parents exist); nothing in memory is flushed. Fsynced. */
 NODISCARD int item_table_snapshot(struct item_table *table, const char *directory);

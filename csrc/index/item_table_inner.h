@@ -16,10 +16,10 @@
 #include "index/item_merge.h"
 #include "index/item_table.h"
 
-#define ITEM_DIR_TMP  "tmp"
-#define ITEM_DIR_TXN  "txn"
-#define ITEM_FLAG     "converted-to-v1.28.0"
-#define ITEM_LOCK     "flock.lock"
+#define ITEM_DIR_TMP "tmp"
+#define ITEM_DIR_TXN "txn"
+#define ITEM_FLAG    "converted-to-v1.28.0"
+#define ITEM_LOCK    "flock.lock"
 
 /* A moment of the table: an immutable, counted list. The table's newest one is replaced when parts come and go. */
 struct item_view {
@@ -49,15 +49,15 @@ enum item_job_phase {
 struct item_job {
 	enum item_job_phase phase;
 	bool running;
-	bool cancel;               /* MEMORY: its sources are wanted by a flush */
+	bool cancel; /* MEMORY: its sources are wanted by a flush */
 	struct item_merge *merge;
-	struct item_part **sources;/* each held and busy until the swap */
+	struct item_part **sources; /* each held and busy until the swap */
 	size_t count;
 	struct item_part *result;
-	uint64_t suffix;           /* names the work directory and the part */
-	size_t retired;            /* sources renamed into tmp/ */
-	size_t deleted;            /* sources whose files are gone */
-	bool force_last;           /* the last merge of a forced one */
+	uint64_t suffix; /* names the work directory and the part */
+	size_t retired;  /* sources renamed into tmp/ */
+	size_t deleted;  /* sources whose files are gone */
+	bool force_last; /* the last merge of a forced one */
 };
 
 struct item_table {
@@ -67,23 +67,23 @@ struct item_table {
 	struct io_lock_handle *lock_file;
 	struct cache *cache;
 	struct lock lock;
-	struct item_view *view;       /* the newest */
+	struct item_view *view; /* the newest */
 	uint64_t next_suffix;
-	uint64_t next_owner;          /* cache owners */
+	uint64_t next_owner; /* cache owners */
 	uint64_t last_seq;
-	uint64_t flush_seq;           /* runs up to this one are due now */
+	uint64_t flush_seq; /* runs up to this one are due now */
 	bool force_merge;
-	bool read_only;               /* sticky: why is in reason */
+	bool read_only; /* sticky: why is in reason */
 	char reason[256];
 	bool no_space;
-	uint32_t links_busy;          /* snapshots being made: no part may be renamed away */
-	int64_t retry_tick_ms;        /* nothing is tried before: after ERR_MEMORY */
-	int64_t files_tick_ms;        /* no merge of files before: there was no room for it */
-	int64_t flushed_tick_ms;      /* the last flush began */
-	int64_t busy_until_tick_ms;   /* a bulk load is under way */
+	uint32_t links_busy;        /* snapshots being made: no part may be renamed away */
+	int64_t retry_tick_ms;      /* nothing is tried before: after ERR_MEMORY */
+	int64_t files_tick_ms;      /* no merge of files before: there was no room for it */
+	int64_t flushed_tick_ms;    /* the last flush began */
+	int64_t busy_until_tick_ms; /* a bulk load is under way */
 	uint64_t damaged_at_open;
 	struct item_job jobs[ITEM_JOB_KINDS];
-	struct item_table_stats stats;/* the counters of it */
+	struct item_table_stats stats; /* the counters of it */
 };
 
 /* Bytes a part in memory takes. */
@@ -96,7 +96,8 @@ item_part_mem_bytes(const struct item_part *part)
 /* -- item_table.c ------------------------------------------------------------------------------------------------------ */
 
 /* Replaces the newest view: without the removed parts, with the added one (either may be none). Takes the lock's holder. */
-NODISCARD int item_table_swap(struct item_table *table, struct item_part *const *removed, size_t removed_count, struct item_part *added);
+NODISCARD int item_table_swap(struct item_table *table, struct item_part *const *removed, size_t removed_count,
+    struct item_part *added);
 /* From now on no runs are taken and nothing is written; the last error is the reason, unless there is one already. */
 void item_table_set_read_only(struct item_table *table);
 
@@ -132,6 +133,7 @@ struct item_choice {
 	size_t count;
 	bool force_last;
 };
-NODISCARD int item_due_choose(const struct item_table *table, enum item_job_kind kind, int64_t now_ms, struct item_choice *out);
+NODISCARD int item_due_choose(const struct item_table *table, enum item_job_kind kind, int64_t now_ms,
+    struct item_choice *out);
 
 #endif

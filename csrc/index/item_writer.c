@@ -17,7 +17,7 @@ enum {
 	/* A block is closed before it grows beyond this, half of what it may hold: a lookup that misses the cache decodes half as
 	 * much (110 us of cpu for a full one), for 1.6 % more bytes on disk. */
 	BLOCK_BYTES_GOAL = ITEM_BLOCK_BYTES_MAX / 2,
-	WRITE_BYTES = 256 << 10        /* one write call: large enough to be cheap, small enough to be short */
+	WRITE_BYTES = 256 << 10 /* one write call: large enough to be cheap, small enough to be short */
 };
 
 /* A file that is appended to, and what was not handed to the system yet. */
@@ -47,15 +47,15 @@ struct item_writer {
 	struct item_builder builder;
 	struct zstd_context zstd;
 	struct out_file items, lens, index;
-	struct buf headers;          /* of the open index block */
+	struct buf headers; /* of the open index block */
 	uint32_t headers_count;
-	struct buf headers_first;    /* its first item */
-	struct buf metaindex;        /* rows, uncompressed */
+	struct buf headers_first; /* its first item */
+	struct buf metaindex;     /* rows, uncompressed */
 	struct buf index_crcs, block_crcs;
 	uint32_t index_blocks;
 	uint64_t items_count, blocks_count;
 	struct buf first, last;
-	struct item_sums sums;       /* filled while finishing */
+	struct item_sums sums; /* filled while finishing */
 	enum finish_state state;
 };
 
@@ -116,7 +116,8 @@ static void
 init_bufs(struct item_writer *writer)
 {
 	struct buf *bufs[] = { &writer->items.pending, &writer->lens.pending, &writer->index.pending, &writer->headers,
-		&writer->headers_first, &writer->metaindex, &writer->index_crcs, &writer->block_crcs, &writer->first, &writer->last };
+		&writer->headers_first, &writer->metaindex, &writer->index_crcs, &writer->block_crcs, &writer->first,
+		&writer->last };
 
 	for (size_t i = 0; i < ARRAY_LENGTH(bufs); i++)
 		buf_init(bufs[i], writer->mem);
@@ -126,7 +127,8 @@ static void
 free_bufs(struct item_writer *writer)
 {
 	struct buf *bufs[] = { &writer->items.pending, &writer->lens.pending, &writer->index.pending, &writer->headers,
-		&writer->headers_first, &writer->metaindex, &writer->index_crcs, &writer->block_crcs, &writer->first, &writer->last };
+		&writer->headers_first, &writer->metaindex, &writer->index_crcs, &writer->block_crcs, &writer->first,
+		&writer->last };
 
 	for (size_t i = 0; i < ARRAY_LENGTH(bufs); i++)
 		buf_free(bufs[i]);
@@ -259,7 +261,8 @@ close_block(struct item_writer *writer)
 	struct item_block_header header;
 	struct bytes last;
 
-	TRY(item_builder_encode(&writer->builder, writer->level, &header, &writer->items.pending, &writer->lens.pending));
+	TRY(item_builder_encode(&writer->builder, writer->level, &header, &writer->items.pending,
+	    &writer->lens.pending));
 	TRY(note_block(writer, &header, items_start, lens_start));
 	last = item_builder_last(&writer->builder);
 	buf_reset(&writer->last);
@@ -275,7 +278,8 @@ item_writer_add(struct item_writer *writer, struct bytes item)
 	assert(writer->state == FINISH_FLUSH);
 	if (item.len > ITEM_BLOCK_BYTES_MAX)
 		return ERR(ERR_LIMIT, "an item of %zu bytes; %d is the most", item.len, ITEM_BLOCK_BYTES_MAX);
-	if (writer->builder.count > 0 && (writer->builder.bytes + item.len > BLOCK_BYTES_GOAL || !item_builder_fits(&writer->builder, item.len)))
+	if (writer->builder.count > 0 &&
+	    (writer->builder.bytes + item.len > BLOCK_BYTES_GOAL || !item_builder_fits(&writer->builder, item.len)))
 		TRY(close_block(writer));
 	return item_builder_add(&writer->builder, item);
 }
@@ -314,7 +318,8 @@ write_metadata(struct item_writer *writer)
 	struct buf *out = &writer->headers;
 
 	buf_reset(out);
-	TRY(item_metadata_put(out, writer->items_count, writer->blocks_count, buf_bytes(&writer->first), buf_bytes(&writer->last)));
+	TRY(item_metadata_put(out, writer->items_count, writer->blocks_count, buf_bytes(&writer->first),
+	    buf_bytes(&writer->last)));
 	writer->sums.sizes.metadata = out->len;
 	writer->sums.metadata_crc = hash_crc32c(0, out->data, out->len);
 	return write_small(writer, ITEM_FILE_METADATA, buf_bytes(out));
@@ -345,32 +350,15 @@ item_writer_finish_step(struct item_writer *writer, bool *done)
 	int rc = 0;
 
 	switch (writer->state) {
-	case FINISH_FLUSH:
-		rc = flush_all(writer);
-		break;
-	case FINISH_SYNC_ITEMS:
-		rc = out_sync_close(&writer->items);
-		break;
-	case FINISH_SYNC_LENS:
-		rc = out_sync_close(&writer->lens);
-		break;
-	case FINISH_SYNC_INDEX:
-		rc = out_sync_close(&writer->index);
-		break;
-	case FINISH_METAINDEX:
-		rc = write_metaindex(writer);
-		break;
-	case FINISH_METADATA:
-		rc = write_metadata(writer);
-		break;
-	case FINISH_SUMS:
-		rc = write_sums(writer);
-		break;
-	case FINISH_DIRECTORY:
-		rc = io_fsync_dir(writer->io, writer->directory);
-		break;
-	case FINISH_DONE:
-		break;
+	case FINISH_FLUSH: rc = flush_all(writer); break;
+	case FINISH_SYNC_ITEMS: rc = out_sync_close(&writer->items); break;
+	case FINISH_SYNC_LENS: rc = out_sync_close(&writer->lens); break;
+	case FINISH_SYNC_INDEX: rc = out_sync_close(&writer->index); break;
+	case FINISH_METAINDEX: rc = write_metaindex(writer); break;
+	case FINISH_METADATA: rc = write_metadata(writer); break;
+	case FINISH_SUMS: rc = write_sums(writer); break;
+	case FINISH_DIRECTORY: rc = io_fsync_dir(writer->io, writer->directory); break;
+	case FINISH_DONE: break;
 	}
 	if (rc == 0 && writer->state != FINISH_DONE)
 		writer->state++;

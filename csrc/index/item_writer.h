@@ -26,7 +26,8 @@
 struct item_writer;
 
 /* Creates the directory (its parent exists) and the large files in it. level: zstd's, for everything. */
-NODISCARD int item_writer_create(struct io *io, struct mem *mem, const char *directory, int level, struct item_writer **out);
+NODISCARD int item_writer_create(struct io *io, struct mem *mem, const char *directory, int level,
+    struct item_writer **out);
 NODISCARD int item_writer_add(struct item_writer *writer, struct bytes item);
 /* Once all items are in, at least one. *done when everything in the directory is durable, the directory itself included
  * (its entry in the parent is the publisher's). */

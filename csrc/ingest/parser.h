@@ -61,8 +61,8 @@ parser_add_label(struct labels *out, struct bytes name, struct bytes value)
 
 const uint8_t *prometheus_known(struct ingest_parser *parser, const uint8_t *p, const uint8_t *end);
 NODISCARD int prometheus_line(struct ingest_parser *parser, const uint8_t *p, const uint8_t *end);
-NODISCARD int
-prometheus_labels(const struct ingest_options *options, struct bytes head, struct arena *arena, struct labels *out);
+NODISCARD int prometheus_labels(const struct ingest_options *options, struct bytes head, struct arena *arena,
+    struct labels *out);
 
 const uint8_t *influx_known(struct ingest_parser *parser, const uint8_t *p, const uint8_t *end);
 NODISCARD int influx_line(struct ingest_parser *parser, const uint8_t *p, const uint8_t *end);

@@ -69,10 +69,10 @@ merge_create_output(struct merge *merge)
 	const struct merge_options *options = &merge->options;
 
 	if (options->directory != NULL)
-		return part_writer_create(
-		    options->io, options->mem, options->directory, &options->writer, &merge->writer);
-	return merge_memory_create(
-	    options->mem, merge->sources, merge->sources_count, &options->writer, &merge->memory);
+		return part_writer_create(options->io, options->mem, options->directory, &options->writer,
+		    &merge->writer);
+	return merge_memory_create(options->mem, merge->sources, merge->sources_count, &options->writer,
+	    &merge->memory);
 }
 
 int

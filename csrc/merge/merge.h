@@ -37,8 +37,8 @@ struct merge_counts {
 
 struct merge;
 
-NODISCARD int
-merge_create(struct part *const *sources, size_t n, const struct merge_options *options, struct merge **out);
+NODISCARD int merge_create(struct part *const *sources, size_t n, const struct merge_options *options,
+    struct merge **out);
 /* Works until the budget is spent, or does at most one fsync. *done: the output is complete and durable (for files). */
 NODISCARD int merge_step(struct merge *merge, const struct budget *budget, bool *done);
 /* After done: what was written (rows 0: nothing is left). */

@@ -148,8 +148,8 @@ block_set_times(struct block *block, size_t rows)
 
 /* pending (not encoded) + next, which holds values of the same kind. */
 static int
-join_runs(
-    struct merge_join *join, const int64_t *timestamps_ms, const row_value *values, size_t rows, uint8_t precision_bits)
+join_runs(struct merge_join *join, const int64_t *timestamps_ms, const row_value *values, size_t rows,
+    uint8_t precision_bits)
 {
 	struct block *pending = &join->pending, *result = &join->result, swapped;
 	struct rows_run old =

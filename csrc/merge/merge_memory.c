@@ -38,8 +38,8 @@ merge_memory_create(struct mem *mem, struct part *const *sources, size_t n, cons
 	memory->dedup_keep = options->dedup_keep;
 	if (rows >= UINT32_MAX) {
 		merge_memory_delete(memory);
-		return ERR(
-		    ERR_LIMIT, "%llu rows do not fit one part in memory; merge them to disk", (unsigned long long)rows);
+		return ERR(ERR_LIMIT, "%llu rows do not fit one part in memory; merge them to disk",
+		    (unsigned long long)rows);
 	}
 	memory->rows_room = rows;
 	memory->series_room = series;
@@ -108,8 +108,8 @@ merge_back(struct merge_memory *memory, size_t first, size_t middle, size_t end)
 	if (timestamps_ms != NULL && values != NULL) {
 		merge_rows((struct rows_run){ columns->timestamps_ms + first, (row_value *)columns->values + first,
 			       middle - first },
-		    (struct rows_run){
-			columns->timestamps_ms + middle, (row_value *)columns->values + middle, end - middle },
+		    (struct rows_run){ columns->timestamps_ms + middle, (row_value *)columns->values + middle,
+			end - middle },
 		    timestamps_ms, (row_value *)values);
 		memcpy(columns->timestamps_ms + first, timestamps_ms, (end - first) * sizeof(int64_t));
 		memcpy(columns->values + first, values, (end - first) * sizeof(double));

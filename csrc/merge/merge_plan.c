@@ -55,8 +55,8 @@ window_is_level(uint64_t first_bytes, uint64_t last_bytes, size_t length)
 }
 
 void
-merge_plan_pick(
-    struct merge_candidate *candidates, size_t n, unsigned fan, uint64_t max_out_bytes, struct merge_plan *out)
+merge_plan_pick(struct merge_candidate *candidates, size_t n, unsigned fan, uint64_t max_out_bytes,
+    struct merge_plan *out)
 {
 	size_t fan_max = fan > MERGE_PLAN_PARTS_MAX ? MERGE_PLAN_PARTS_MAX : fan;
 	size_t count, longest, shortest, best_start = 0, best_length = 0;

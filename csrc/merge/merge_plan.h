@@ -33,7 +33,7 @@ struct merge_plan {
 };
 
 /* Picks from candidates (any order; may be reordered in place) a merge of at most fan parts and max_out_bytes. */
-void merge_plan_pick(
-    struct merge_candidate *candidates, size_t n, unsigned fan, uint64_t max_out_bytes, struct merge_plan *out);
+void merge_plan_pick(struct merge_candidate *candidates, size_t n, unsigned fan, uint64_t max_out_bytes,
+    struct merge_plan *out);
 
 #endif

@@ -67,7 +67,7 @@ void part_sums_run_init(struct part_sums_run *run, struct mem *mem);
 void part_sums_run_free(struct part_sums_run *run);
 NODISCARD int part_sums_run_add(struct part_sums_run *run, const void *data, size_t n);
 /* Appends the sidecar's bytes to out. chunk_bytes, bytes and crcs of sums are not looked at: the runs tell. */
-NODISCARD int
-part_sums_encode(const struct part_sums *sums, struct part_sums_run runs[PART_FILE_COUNT], struct buf *out);
+NODISCARD int part_sums_encode(const struct part_sums *sums, struct part_sums_run runs[PART_FILE_COUNT],
+    struct buf *out);
 
 #endif

@@ -20,7 +20,7 @@ struct storage_series {
 	struct tenant tenant;
 	struct lock lock;
 	struct series_ref ref;
-	uint64_t generation;   /* of ref.number; under the lock */
+	uint64_t generation; /* of ref.number; under the lock */
 	struct buf name;
 };
 
@@ -71,8 +71,8 @@ add_row(struct storage *storage, struct resolve_moment *moment, uint32_t number,
 
 /* A key that is new, or known for another moment or day. Needs a resolver, which is too large for a stack. */
 static int
-find_slowly(struct storage *storage, const struct resolve_moment *moment, const struct series_key *key, uint64_t hash, uint64_t day,
-	struct series_tail *tail, uint32_t *number)
+find_slowly(struct storage *storage, const struct resolve_moment *moment, const struct series_key *key, uint64_t hash,
+    uint64_t day, struct series_tail *tail, uint32_t *number)
 {
 	struct resolver *resolver = mem_alloc(&storage->mem, sizeof(*resolver));
 	int rc;
@@ -94,7 +94,8 @@ find_slowly(struct storage *storage, const struct resolve_moment *moment, const 
 }
 
 static int
-add_text(struct storage *storage, struct resolve_moment *moment, const struct series_key *key, int64_t timestamp_ms, double value)
+add_text(struct storage *storage, struct resolve_moment *moment, const struct series_key *key, int64_t timestamp_ms,
+    double value)
 {
 	uint64_t hash = series_cache_hash(&key->space, key->head), day = day_of(timestamp_ms);
 	struct series_entry *entry;
@@ -250,8 +251,8 @@ storage_series_add(struct storage_series *series, int64_t timestamp_ms, double v
 
 /* At most COLUMN_ROWS rows, inside the cache gate. */
 static int
-add_chunk(struct storage_series *series, const struct resolve_moment *moment, const int64_t *timestamps_ms, const double *values, size_t n,
-	struct add_counts *counts)
+add_chunk(struct storage_series *series, const struct resolve_moment *moment, const int64_t *timestamps_ms,
+    const double *values, size_t n, struct add_counts *counts)
 {
 	struct row rows[COLUMN_ROWS];
 	uint64_t day = UINT64_MAX, past = 0, future = 0, nan = 0;
@@ -286,7 +287,8 @@ add_chunk(struct storage_series *series, const struct resolve_moment *moment, co
 }
 
 int
-storage_series_add_columns(struct storage_series *series, const int64_t *timestamps_ms, const double *values, size_t n, uint64_t *accepted)
+storage_series_add_columns(struct storage_series *series, const int64_t *timestamps_ms, const double *values, size_t n,
+    uint64_t *accepted)
 {
 	struct storage *storage = series->storage;
 	struct add_counts counts = { 0 };
@@ -301,7 +303,8 @@ storage_series_add_columns(struct storage_series *series, const int64_t *timesta
 		if (rc != 0)
 			break;
 		resolve_window(storage, &moment);
-		rc = add_chunk(series, &moment, timestamps_ms + done, values + done, rest < COLUMN_ROWS ? rest : COLUMN_ROWS, &counts);
+		rc = add_chunk(series, &moment, timestamps_ms + done, values + done,
+		    rest < COLUMN_ROWS ? rest : COLUMN_ROWS, &counts);
 		resolve_end(storage);
 	}
 	*accepted = counts.accepted;

@@ -118,7 +118,8 @@ trim(struct columns *columns, size_t n, int64_t min_ms, int64_t max_ms)
 }
 
 int
-columns_append(struct columns *columns, struct block *block, struct int64s_scratch *scratch, int64_t min_ms, int64_t max_ms)
+columns_append(struct columns *columns, struct block *block, struct int64s_scratch *scratch, int64_t min_ms,
+    int64_t max_ms)
 {
 	size_t n = block->header.rows;
 
@@ -231,5 +232,6 @@ void
 columns_dedup(struct columns *columns, int64_t interval_ms, enum dedup_keep keep)
 {
 	if (interval_ms > 0 && columns->count > 0)
-		columns->count = dedup_rows(interval_ms, keep, columns->timestamps_ms, NULL, columns->values, columns->count);
+		columns->count =
+		    dedup_rows(interval_ms, keep, columns->timestamps_ms, NULL, columns->values, columns->count);
 }

@@ -31,7 +31,8 @@ void columns_init(struct columns *columns, struct mem *mem);
 void columns_free(struct columns *columns);
 void columns_reset(struct columns *columns);
 /* The rows of the block within [min_ms, max_ms]. */
-NODISCARD int columns_append(struct columns *columns, struct block *block, struct int64s_scratch *scratch, int64_t min_ms, int64_t max_ms);
+NODISCARD int columns_append(struct columns *columns, struct block *block, struct int64s_scratch *scratch,
+    int64_t min_ms, int64_t max_ms);
 NODISCARD int columns_sort(struct columns *columns);
 /* After columns_sort. */
 void columns_dedup(struct columns *columns, int64_t interval_ms, enum dedup_keep keep);

@@ -51,7 +51,8 @@ fd_lower(struct events *events)
 }
 
 void
-events_put(struct events *events, const char *kind, const char *partition, uint64_t ticket, uint64_t count, int code, const char *reason)
+events_put(struct events *events, const char *kind, const char *partition, uint64_t ticket, uint64_t count, int code,
+    const char *reason)
 {
 	struct storage_event *event;
 
@@ -89,7 +90,8 @@ events_take(struct events *events, struct storage_event *out)
 	if (events->lost != 0) {
 		memset(out, 0, sizeof(*out));
 		snprintf(out->kind, sizeof(out->kind), "lost");
-		snprintf(out->reason, sizeof(out->reason), "%" PRIu64 " older events were not fetched in time", events->lost);
+		snprintf(out->reason, sizeof(out->reason), "%" PRIu64 " older events were not fetched in time",
+		    events->lost);
 		out->at_ms = clock_now_ms(events->clock);
 		out->count = events->lost;
 		events->lost = 0;

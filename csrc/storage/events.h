@@ -23,12 +23,13 @@ struct events {
 	const struct clock *clock;
 	struct storage_event *ring; /* EVENTS_RING of them, made with the first event */
 	uint64_t head, tail, lost;
-	int fd;                     /* -1: nobody asked for one, or the system has none */
+	int fd; /* -1: nobody asked for one, or the system has none */
 };
 
 void events_init(struct events *events, struct mem *mem, const struct clock *clock);
 void events_destroy(struct events *events);
-void events_put(struct events *events, const char *kind, const char *partition, uint64_t ticket, uint64_t count, int code, const char *reason);
+void events_put(struct events *events, const char *kind, const char *partition, uint64_t ticket, uint64_t count,
+    int code, const char *reason);
 bool events_take(struct events *events, struct storage_event *out);
 /* Made at the first call; -1 when the system gives none. */
 int events_fd(struct events *events);

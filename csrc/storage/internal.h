@@ -31,8 +31,8 @@ struct job {
 	uint64_t ticket;
 	enum job_kind kind;
 	enum job_phase phase;
-	bool busy;              /* somebody advances it just now */
-	bool waited;            /* the waiter frees it; else an event ends it */
+	bool busy;   /* somebody advances it just now */
+	bool waited; /* the waiter frees it; else an event ends it */
 	bool all_partitions;
 	char partition[8];
 	char name[SNAPSHOT_NAME_MAX];
@@ -45,23 +45,23 @@ struct job {
 /* The scheduler: the pool and who waits for progress. */
 struct steps {
 	struct lock lock;
-	struct cond work;        /* something became due, or stop */
-	struct cond progress;    /* a unit was done */
+	struct cond work;     /* something became due, or stop */
+	struct cond progress; /* a unit was done */
 	struct thread *threads;
 	unsigned threads_count;
-	unsigned idle;           /* threads that sleep without a deadline */
-	bool watched;            /* one thread sleeps until the next deadline for all of them */
+	unsigned idle; /* threads that sleep without a deadline */
+	bool watched;  /* one thread sleeps until the next deadline for all of them */
 	bool stop;
-	int64_t watch_until_ms;  /* tick it sleeps to */
+	int64_t watch_until_ms; /* tick it sleeps to */
 	unsigned waiters;
 	_Atomic uint64_t wakes;
-	_Atomic uint64_t turn;   /* index and table take turns */
-	_Atomic uint64_t units;  /* that did something, by anybody */
+	_Atomic uint64_t turn;  /* index and table take turns */
+	_Atomic uint64_t units; /* that did something, by anybody */
 	/* trouble that was told already */
 	int last_code;
 	char last_message[256];
 	uint64_t damaged_told, read_only_told;
-	_Atomic bool index_full;  /* the index met a full disk, as far as anybody knows */
+	_Atomic bool index_full; /* the index met a full disk, as far as anybody knows */
 	_Atomic int64_t retry_at_tick_ms;
 };
 
@@ -80,7 +80,7 @@ struct storage {
 	struct fork_guard guard;
 	struct storage_options options; /* path: see root.path */
 	struct root root;
-	struct gate calls;              /* shut by close, never opened again */
+	struct gate calls; /* shut by close, never opened again */
 	_Atomic bool closing;
 	struct lock selects_lock;
 	struct storage_select *selects; /* live ones, let go by close */
@@ -90,14 +90,14 @@ struct storage {
 	struct table *table;
 	struct tsid_map map;
 	struct series_cache cache;
-	struct gate cache_gate;         /* batches against a reset of cache and map */
-	struct gate moment_gate;        /* the start of a select against a delete */
-	_Atomic uint64_t generation;    /* resets of the map: old numbers in handles are no good */
-	_Atomic bool reclaiming;        /* retired numbers wait for reclaim_ticket */
+	struct gate cache_gate;                  /* batches against a reset of cache and map */
+	struct gate moment_gate;                 /* the start of a select against a delete */
+	_Atomic uint64_t generation;             /* resets of the map: old numbers in handles are no good */
+	_Atomic bool reclaiming;                 /* retired numbers wait for reclaim_ticket */
 	uint64_t reclaim_ticket, reclaim_before; /* under jobs_lock */
 	struct lock snapshot_lock;
 	struct lock touch_lock;
-	_Atomic bool touched;           /* cache/ is gone */
+	_Atomic bool touched; /* cache/ is gone */
 	struct steps steps;
 	struct lock jobs_lock;
 	struct job *jobs;
@@ -105,7 +105,8 @@ struct storage {
 	_Atomic uint32_t jobs_open;
 	uint64_t snapshot_counter;
 
-	_Atomic uint64_t rows_past, rows_future, rows_nan, lines_rejected, rows_limit, labels_dropped, names_cut, values_cut, queries, rows_selected;
+	_Atomic uint64_t rows_past, rows_future, rows_nan, lines_rejected, rows_limit, labels_dropped, names_cut,
+	    values_cut, queries, rows_selected;
 };
 
 /* -- storage.c ---------------------------------------------------------------------------------------------------------- */
@@ -165,7 +166,7 @@ struct series_key {
 struct resolver {
 	struct storage *storage;
 	struct arena arena;
-	struct buf name;             /* the stored name */
+	struct buf name; /* the stored name */
 	struct metric_name_cuts cuts;
 	struct labels labels;
 };
@@ -175,13 +176,14 @@ void resolver_free(struct resolver *resolver);
 /* Parses the key into resolver->name; ERR_METRIC. What limits cut is in resolver->cuts. */
 NODISCARD int resolve_name(struct resolver *resolver, const struct series_key *key);
 /* The index learns name and day; *number in: of the series so far (has_number), out: of today. */
-NODISCARD int resolve_register(struct storage *storage, struct bytes name, uint64_t day, bool has_number, uint32_t *number);
+NODISCARD int resolve_register(struct storage *storage, struct bytes name, uint64_t day, bool has_number,
+    uint32_t *number);
 /* A key that the cache does not have. */
-NODISCARD int resolve_new(struct resolver *resolver, const struct resolve_moment *moment, const struct series_key *key, uint64_t hash, uint64_t day,
-	struct series_tail **out);
+NODISCARD int resolve_new(struct resolver *resolver, const struct resolve_moment *moment, const struct series_key *key,
+    uint64_t hash, uint64_t day, struct series_tail **out);
 /* A tail whose state is of another moment or day. */
-NODISCARD int resolve_again(struct resolver *resolver, const struct resolve_moment *moment, const struct series_key *key, uint64_t day,
-	struct series_tail *tail, uint32_t *number);
+NODISCARD int resolve_again(struct resolver *resolver, const struct resolve_moment *moment,
+    const struct series_key *key, uint64_t day, struct series_tail *tail, uint32_t *number);
 /* Stores what was found, unless somebody stored something newer; `lock` guards the ref's writers. */
 void series_ref_store(struct series_ref *ref, struct lock *lock, uint32_t number, uint64_t state);
 /* Makes room when the cache is over its budget, then enters the cache gate. Inside a call. */

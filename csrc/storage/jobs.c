@@ -77,7 +77,8 @@ check_index_flushed(struct storage *storage, const struct job *job, bool *done)
 	if (index_is_read_only(storage->index))
 		return ERR(ERR_READONLY, "the index refuses writes since an earlier error: open the database again");
 	if (atomic_load(&storage->steps.index_full) && index_is_no_space(storage->index))
-		return ERR(ERR_NOSPACE, "the disk is full: the index waits in memory and is written when there is space");
+		return ERR(ERR_NOSPACE,
+		    "the disk is full: the index waits in memory and is written when there is space");
 	return 0;
 }
 
@@ -85,12 +86,9 @@ static enum job_phase
 phase_after_flush(enum job_kind kind)
 {
 	switch (kind) {
-	case JOB_MERGE:
-		return JOB_PHASE_MERGE;
-	case JOB_SNAPSHOT:
-		return JOB_PHASE_LINK;
-	case JOB_FLUSH:
-		break;
+	case JOB_MERGE: return JOB_PHASE_MERGE;
+	case JOB_SNAPSHOT: return JOB_PHASE_LINK;
+	case JOB_FLUSH: break;
 	}
 	return JOB_PHASE_DONE;
 }
@@ -106,7 +104,8 @@ advance_flush(struct storage *storage, struct job *job)
 		return 0;
 	job->phase = phase_after_flush(job->kind);
 	if (job->phase == JOB_PHASE_MERGE)
-		TRY(table_force_merge_request(storage->table, job->all_partitions ? NULL : job->partition, &job->table_ticket));
+		TRY(table_force_merge_request(storage->table, job->all_partitions ? NULL : job->partition,
+		    &job->table_ticket));
 	return 0;
 }
 
@@ -133,14 +132,10 @@ static int
 advance_phase(struct storage *storage, struct job *job)
 {
 	switch (job->phase) {
-	case JOB_PHASE_FLUSH:
-		return advance_flush(storage, job);
-	case JOB_PHASE_MERGE:
-		return advance_merge(storage, job);
-	case JOB_PHASE_LINK:
-		return advance_link(storage, job);
-	case JOB_PHASE_DONE:
-		break;
+	case JOB_PHASE_FLUSH: return advance_flush(storage, job);
+	case JOB_PHASE_MERGE: return advance_merge(storage, job);
+	case JOB_PHASE_LINK: return advance_link(storage, job);
+	case JOB_PHASE_DONE: break;
 	}
 	return 0;
 }
@@ -263,9 +258,11 @@ job_wait(struct storage *storage, struct job *job, bool by_closer)
 			stuck_at = clock_budget_ns() + patience_ns;
 		}
 		if (clock_budget_ns() > stuck_at && still)
-			return ERR(ERR_TIMEOUT, "%s cannot go on before the manual clock does: move it, then try again", job_words(job->kind));
+			return ERR(ERR_TIMEOUT, "%s cannot go on before the manual clock does: move it, then try again",
+			    job_words(job->kind));
 		if (clock_budget_ns() > stuck_at)
-			return ERR(ERR_TIMEOUT, "%s made no progress for %d s", job_words(job->kind), (int)(STUCK_NS / 1000000000));
+			return ERR(ERR_TIMEOUT, "%s made no progress for %d s", job_words(job->kind),
+			    (int)(STUCK_NS / 1000000000));
 		steps_wait_progress(storage, PROGRESS_WAIT_MS);
 	}
 }
@@ -385,7 +382,8 @@ out:
 }
 
 int
-storage_snapshot(struct storage *storage, const char *name, bool wait, uint64_t *ticket, struct storage_texts *name_and_path)
+storage_snapshot(struct storage *storage, const char *name, bool wait, uint64_t *ticket,
+    struct storage_texts *name_and_path)
 {
 	struct job *job = NULL;
 	uint64_t count;

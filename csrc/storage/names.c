@@ -29,7 +29,8 @@ collect_name(void *context, uint64_t metric_id, struct bytes stored)
 	(void)metric_id;
 	arena_reset(&collector->arena);
 	buf_reset(&collector->canonical);
-	TRY(metric_name_to_labels(collector->storage->root.layout, stored, &collector->arena, &tenant, &collector->labels));
+	TRY(metric_name_to_labels(collector->storage->root.layout, stored, &collector->arena, &tenant,
+	    &collector->labels));
 	TRY(metric_text_format(&collector->labels, &collector->canonical));
 	return storage_texts_add(&collector->texts, buf_bytes(&collector->canonical));
 }
@@ -73,8 +74,8 @@ compare_u64(const void *a, const void *b)
 
 /* The metric ids that match, ascending; *ids is to be freed. */
 static int
-matching_ids(struct storage *storage, const struct storage_query *query, const struct match *match, int64_t min_ms, int64_t max_ms,
-	uint64_t **ids, size_t *n)
+matching_ids(struct storage *storage, const struct storage_query *query, const struct match *match, int64_t min_ms,
+    int64_t max_ms, uint64_t **ids, size_t *n)
 {
 	struct tsid_list tsids = { .mem = &storage->mem };
 	int rc = index_search(storage->index, query->tenant, match, min_ms, max_ms, 0, &tsids);
@@ -94,7 +95,8 @@ matching_ids(struct storage *storage, const struct storage_query *query, const s
 }
 
 static int
-series_names_inside(struct storage *storage, const struct storage_query *query, const struct match *match, struct storage_texts *texts)
+series_names_inside(struct storage *storage, const struct storage_query *query, const struct match *match,
+    struct storage_texts *texts)
 {
 	struct name_collector *collector = mem_alloc(&storage->mem, sizeof(*collector));
 	int64_t min_ms, max_ms;
@@ -155,7 +157,8 @@ copy_list(const struct bytes_list *list, struct storage_texts *texts)
 
 /* label NULL: the names of labels, else the values of this one. */
 static int
-labels_or_values(struct storage *storage, const struct bytes *label, const struct storage_query *query, struct storage_texts *texts)
+labels_or_values(struct storage *storage, const struct bytes *label, const struct storage_query *query,
+    struct storage_texts *texts)
 {
 	struct match *match = NULL;
 	struct bytes_list list = { 0 };
@@ -171,7 +174,8 @@ labels_or_values(struct storage *storage, const struct bytes *label, const struc
 	if (label == NULL)
 		rc = index_label_names(storage->index, query->tenant, match, min_ms, max_ms, query->limit, &list);
 	else
-		rc = index_label_values(storage->index, query->tenant, *label, match, min_ms, max_ms, query->limit, &list);
+		rc = index_label_values(storage->index, query->tenant, *label, match, min_ms, max_ms, query->limit,
+		    &list);
 	if (rc == 0)
 		rc = copy_list(&list, texts);
 out:
@@ -188,7 +192,8 @@ storage_label_names(struct storage *storage, const struct storage_query *query, 
 }
 
 int
-storage_label_values(struct storage *storage, struct bytes label, const struct storage_query *query, struct storage_texts *texts)
+storage_label_values(struct storage *storage, struct bytes label, const struct storage_query *query,
+    struct storage_texts *texts)
 {
 	return labels_or_values(storage, &label, query, texts);
 }

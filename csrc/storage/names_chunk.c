@@ -38,7 +38,7 @@ static bool
 agree(const struct tsid *a, const struct tsid *b, int fineness)
 {
 	return a->metric_group_id == b->metric_group_id && (fineness < 2 || a->job_id == b->job_id) &&
-	       (fineness < 3 || a->instance_id == b->instance_id);
+	    (fineness < 3 || a->instance_id == b->instance_id);
 }
 
 /* Where a chunk that begins at `at` ends. */
@@ -51,7 +51,7 @@ chunk_end(const struct tsid_list *tsids, size_t at)
 	for (int fineness = 1; fineness <= CUTS; fineness++) {
 		end = least;
 		while (end < tsids->count && agree(&tsids->items[end - 1], &tsids->items[end], fineness) &&
-		       (end - at < CHUNK_SERIES_MAX || fineness == CUTS))
+		    (end - at < CHUNK_SERIES_MAX || fineness == CUTS))
 			end++;
 		if (end == tsids->count || !agree(&tsids->items[end - 1], &tsids->items[end], fineness))
 			break;
@@ -139,7 +139,8 @@ link_same(struct names_chunk *chunk)
 		for (; chunk->table[at] != 0; at = (at + 1) & (chunk->table_room - 1)) {
 			size_t earlier = chunk->table[at] - 1;
 
-			if (chunk->slots[earlier].hash != chunk->slots[i].hash || !bytes_equal(name_of(chunk, earlier), name_of(chunk, i)))
+			if (chunk->slots[earlier].hash != chunk->slots[i].hash ||
+			    !bytes_equal(name_of(chunk, earlier), name_of(chunk, i)))
 				continue;
 			chunk->slots[earlier].same = chunk->first + i;
 			chunk->slots[i].repeated = true;
@@ -166,7 +167,8 @@ ask_names(struct names_chunk *chunk, struct index *index, struct tenant tenant)
 }
 
 int
-names_chunk_load(struct names_chunk *chunk, struct index *index, struct tenant tenant, const struct tsid_list *tsids, size_t at)
+names_chunk_load(struct names_chunk *chunk, struct index *index, struct tenant tenant, const struct tsid_list *tsids,
+    size_t at)
 {
 	size_t n;
 	int rc;
@@ -181,7 +183,8 @@ names_chunk_load(struct names_chunk *chunk, struct index *index, struct tenant t
 	buf_reset(&chunk->text);
 	for (size_t i = 0; i < n; i++) {
 		chunk->slots[i] = (struct name_slot){ .same = SIZE_MAX };
-		chunk->places[i] = (struct name_place){ .metric_id = tsids->items[at + i].metric_id, .at = (uint32_t)i };
+		chunk->places[i] =
+		    (struct name_place){ .metric_id = tsids->items[at + i].metric_id, .at = (uint32_t)i };
 	}
 	chunk->count = n;
 	rc = ask_names(chunk, index, tenant);

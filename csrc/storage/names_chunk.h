@@ -22,16 +22,16 @@
 
 struct name_place {
 	uint64_t metric_id;
-	uint32_t at;         /* tsid: first + at */
+	uint32_t at; /* tsid: first + at */
 };
 
 struct name_slot {
 	uint64_t hash;
-	size_t offset;       /* in text */
+	size_t offset; /* in text */
 	uint32_t bytes;
 	bool known;
-	bool repeated;       /* an earlier tsid has this name */
-	size_t same;         /* the next tsid with this name, absolute; SIZE_MAX: none */
+	bool repeated; /* an earlier tsid has this name */
+	size_t same;   /* the next tsid with this name, absolute; SIZE_MAX: none */
 };
 
 struct names_chunk {
@@ -39,8 +39,8 @@ struct names_chunk {
 	size_t first, count; /* tsids [first, first + count) */
 	struct name_slot *slots;
 	struct name_place *places; /* by metric id */
-	uint32_t *table;     /* name -> slot + 1, open addressing */
-	size_t table_room;   /* a power of two */
+	uint32_t *table;           /* name -> slot + 1, open addressing */
+	size_t table_room;         /* a power of two */
 	size_t room;
 	size_t visited;
 	struct buf text;
@@ -49,7 +49,8 @@ struct names_chunk {
 void names_chunk_init(struct names_chunk *chunk, struct mem *mem);
 void names_chunk_free(struct names_chunk *chunk);
 /* Makes the chunk contain tsids->items[at]. */
-NODISCARD int names_chunk_load(struct names_chunk *chunk, struct index *index, struct tenant tenant, const struct tsid_list *tsids, size_t at);
+NODISCARD int names_chunk_load(struct names_chunk *chunk, struct index *index, struct tenant tenant,
+    const struct tsid_list *tsids, size_t at);
 /* The stored name of tsid `at`; false: it has none, or an earlier one has the same. */
 bool names_chunk_first(const struct names_chunk *chunk, size_t at, struct bytes *name);
 /* The next tsid with the name of `at`, or SIZE_MAX. */

@@ -23,7 +23,14 @@
  * LAST_ROOM_SHARE    and are refused when less than this stays free
  * ROOM_WAIT_NS       longest wait for memory before a writer is refused
  */
-enum { CACHE_SHARE = 8, CACHE_BYTES_MIN = 1 << 20, CACHE_BYTES_KEPT = 1 << 16, ROOM_SHARE = 8, LAST_ROOM_SHARE = 24, ROOM_WAIT_MS = 2 };
+enum {
+	CACHE_SHARE = 8,
+	CACHE_BYTES_MIN = 1 << 20,
+	CACHE_BYTES_KEPT = 1 << 16,
+	ROOM_SHARE = 8,
+	LAST_ROOM_SHARE = 24,
+	ROOM_WAIT_MS = 2
+};
 #define ROOM_WAIT_NS (UINT64_C(10) * 1000000000)
 
 /* -- Life --------------------------------------------------------------------------------------------------------------- */
@@ -85,7 +92,8 @@ resolve_name(struct resolver *resolver, const struct series_key *key)
 		TRY(ingest_key_labels(key->options, key->head, key->tail, &resolver->arena, &resolver->labels));
 	else
 		TRY(metric_text_parse(key->head, &resolver->arena, &resolver->labels));
-	return metric_name_from_labels(storage->root.layout, key->space.tenant, &resolver->labels, &limits, &resolver->name, &resolver->cuts);
+	return metric_name_from_labels(storage->root.layout, key->space.tenant, &resolver->labels, &limits,
+	    &resolver->name, &resolver->cuts);
 }
 
 int
@@ -117,8 +125,8 @@ series_ref_store(struct series_ref *ref, struct lock *lock, uint32_t number, uin
 }
 
 int
-resolve_new(struct resolver *resolver, const struct resolve_moment *moment, const struct series_key *key, uint64_t hash, uint64_t day,
-	struct series_tail **out)
+resolve_new(struct resolver *resolver, const struct resolve_moment *moment, const struct series_key *key, uint64_t hash,
+    uint64_t day, struct series_tail **out)
 {
 	struct storage *storage = resolver->storage;
 	uint32_t number = 0;
@@ -126,12 +134,13 @@ resolve_new(struct resolver *resolver, const struct resolve_moment *moment, cons
 	TRY(resolve_name(resolver, key));
 	TRY(resolve_register(storage, buf_bytes(&resolver->name), day, false, &number));
 	resolve_count_cuts(storage, &resolver->cuts);
-	return series_cache_insert(&storage->cache, hash, &key->space, key->head, key->tail, number, series_state(moment->stamp, day), out);
+	return series_cache_insert(&storage->cache, hash, &key->space, key->head, key->tail, number,
+	    series_state(moment->stamp, day), out);
 }
 
 int
-resolve_again(struct resolver *resolver, const struct resolve_moment *moment, const struct series_key *key, uint64_t day,
-	struct series_tail *tail, uint32_t *number)
+resolve_again(struct resolver *resolver, const struct resolve_moment *moment, const struct series_key *key,
+    uint64_t day, struct series_tail *tail, uint32_t *number)
 {
 	struct storage *storage = resolver->storage;
 	uint64_t state = atomic_load_explicit(&tail->ref.state, memory_order_acquire);
@@ -140,7 +149,8 @@ resolve_again(struct resolver *resolver, const struct resolve_moment *moment, co
 
 	TRY(resolve_name(resolver, key));
 	if (state >> SERIES_DAY_BITS == moment->stamp)
-		rc = index_register_date(storage->index, series_map_get(&storage->map, found), buf_bytes(&resolver->name), day);
+		rc = index_register_date(storage->index, series_map_get(&storage->map, found),
+		    buf_bytes(&resolver->name), day);
 	if (rc == ERR_NOTFOUND) /* another moment, or deleted since this batch began */
 		rc = resolve_register(storage, buf_bytes(&resolver->name), day, true, &found);
 	if (rc != 0)
@@ -238,7 +248,9 @@ make_room_slowly(struct storage *storage)
 	if (is_short(storage, LAST_ROOM_SHARE))
 		TRY(cache_reset(storage, CACHE_BYTES_KEPT));
 	if (is_short(storage, LAST_ROOM_SHARE))
-		return ERR(ERR_MEMORY, "the memory limit is used up by what cannot be written or freed now: no rows are taken until there is room");
+		return ERR(ERR_MEMORY,
+		    "the memory limit is used up by what cannot be written or freed now: no rows are taken until there "
+		    "is room");
 	return 0;
 }
 
@@ -290,9 +302,9 @@ prepare_slowly(struct storage *storage)
 int
 resolve_enter(struct storage *storage, struct resolve_moment *moment)
 {
-	if (UNLIKELY(fork_guard_is_child(&storage->guard) || !atomic_load_explicit(&storage->touched, memory_order_acquire) ||
-	             is_short(storage, ROOM_SHARE) ||
-	             atomic_load_explicit(&storage->cache.bytes, memory_order_relaxed) > cache_budget(storage)))
+	if (UNLIKELY(fork_guard_is_child(&storage->guard) ||
+		!atomic_load_explicit(&storage->touched, memory_order_acquire) || is_short(storage, ROOM_SHARE) ||
+		atomic_load_explicit(&storage->cache.bytes, memory_order_relaxed) > cache_budget(storage)))
 		TRY(prepare_slowly(storage));
 	if (UNLIKELY(!gate_enter_unless(&storage->cache_gate, &storage->closing)))
 		return ERR(ERR_NOTFOUND, "the database is closed");
@@ -310,8 +322,10 @@ int
 resolve_range_error(const struct resolve_moment *moment, int64_t timestamp_ms)
 {
 	if (timestamp_ms < moment->min_ms)
-		return ERR(ERR_RANGE, "timestamp %" PRId64 " is before %" PRId64 ", where retention begins", timestamp_ms, moment->min_ms);
-	return ERR(ERR_RANGE, "timestamp %" PRId64 " is after %" PRId64 ", the limit for the future", timestamp_ms, moment->max_ms);
+		return ERR(ERR_RANGE, "timestamp %" PRId64 " is before %" PRId64 ", where retention begins",
+		    timestamp_ms, moment->min_ms);
+	return ERR(ERR_RANGE, "timestamp %" PRId64 " is after %" PRId64 ", the limit for the future", timestamp_ms,
+	    moment->max_ms);
 }
 
 void

@@ -51,18 +51,21 @@ static int
 check_entries(const struct root *root)
 {
 	static const char *const makes_it_one[] = { "data", "indexdb", "tsengine", NULL };
-	static const char *const harmless[] = { "flock.lock", "metadata", "snapshots", "cache", "tmp", "lost+found", NULL };
+	static const char *const harmless[] = { "flock.lock", "metadata", "snapshots", "cache", "tmp", "lost+found",
+		NULL };
 	struct io_list list;
 	bool is_one = false, foreign = false;
 
 	TRY(io_list(root->io, root->path, root->mem, &list));
 	for (size_t i = 0; i < list.count; i++) {
 		is_one = is_one || is_one_of(list.entries[i].name, makes_it_one);
-		foreign = foreign || !(is_one_of(list.entries[i].name, makes_it_one) || is_one_of(list.entries[i].name, harmless));
+		foreign = foreign ||
+		    !(is_one_of(list.entries[i].name, makes_it_one) || is_one_of(list.entries[i].name, harmless));
 	}
 	io_list_free(&list);
 	if (!is_one && foreign)
-		return ERR(ERR_LAYOUT, "%s is not a storage directory: it holds other files and neither data/ nor indexdb/", root->path);
+		return ERR(ERR_LAYOUT,
+		    "%s is not a storage directory: it holds other files and neither data/ nor indexdb/", root->path);
 	if (!is_one && root->read_only)
 		return ERR(ERR_LAYOUT, "%s is not a storage directory: it has neither data/ nor indexdb/", root->path);
 	return 0;
@@ -94,7 +97,9 @@ check_tree(const struct root *root, const char *tree)
 		if (list.entries[i].type == IO_TYPE_DIRECTORY || list.entries[i].type == IO_TYPE_SYMLINK)
 			rc = io_exists(root->io, file, &there);
 		if (rc == 0 && there)
-			rc = ERR(ERR_LAYOUT, "%s exists: the directory was written by VictoriaMetrics 1.90 or newer, whose files this engine does not know",
+			rc = ERR(ERR_LAYOUT,
+			    "%s exists: the directory was written by VictoriaMetrics 1.90 or newer, whose files this "
+			    "engine does not know",
 			    file);
 		mem_free(root->mem, file);
 		if (rc != 0)
@@ -114,7 +119,9 @@ check_directory(const struct root *root)
 	TRY(check_entries(root));
 	TRY(root_has(root, "restore-in-progress", &restoring));
 	if (restoring)
-		return ERR(ERR_LAYOUT, "%s/restore-in-progress exists: a restore is running or was interrupted; finish it first", root->path);
+		return ERR(ERR_LAYOUT,
+		    "%s/restore-in-progress exists: a restore is running or was interrupted; finish it first",
+		    root->path);
 	TRY(check_tree(root, "data/small"));
 	TRY(check_tree(root, "data/big"));
 	return check_tree(root, "indexdb");
@@ -181,7 +188,8 @@ options_write(const struct root *root)
 
 	if (directory == NULL || path == NULL)
 		goto out;
-	snprintf(text, sizeof(text), "%slayout %s\n", OPTIONS_HEAD, root->layout == LAYOUT_CLUSTER ? "cluster" : "single");
+	snprintf(text, sizeof(text), "%slayout %s\n", OPTIONS_HEAD,
+	    root->layout == LAYOUT_CLUSTER ? "cluster" : "single");
 	TRY_GOTO(out, io_mkdir_all(root->io, directory));
 	TRY_GOTO(out, io_write_file_atomic(root->io, path, text, strlen(text), true));
 out:
@@ -290,7 +298,8 @@ root_composite_from(const struct root *root, int64_t *from_ms)
 	if (bytes.len == COMPOSITE_BYTES)
 		*from_ms = unzigzag64(get_u64(bytes.data));
 	else
-		rc = ERR_CORRUPT(path, 0, "it has %zu bytes instead of %d; delete the file to go on without it", bytes.len, COMPOSITE_BYTES);
+		rc = ERR_CORRUPT(path, 0, "it has %zu bytes instead of %d; delete the file to go on without it",
+		    bytes.len, COMPOSITE_BYTES);
 out:
 	buf_free(&bytes);
 	mem_free(root->mem, path);

@@ -22,7 +22,7 @@
 struct root {
 	struct io *io;
 	struct mem *mem;
-	char *path;                       /* absolute, symlinks resolved */
+	char *path; /* absolute, symlinks resolved */
 	struct io_lock_handle *locks[2];
 	enum layout layout;
 	bool read_only;

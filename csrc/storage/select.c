@@ -24,15 +24,15 @@
 
 /* A part of the view and where this query is in it. */
 struct select_source {
-	struct part *part;             /* the view's reference */
-	struct part_cursor *cursor;    /* NULL: not begun */
+	struct part *part;          /* the view's reference */
+	struct part_cursor *cursor; /* NULL: not begun */
 	bool damaged;
 };
 
 struct storage_select {
 	struct storage *storage;
 	struct storage_select *previous, *next; /* in storage->selects */
-	bool let_go;                   /* view and cursors are gone: the database is closed */
+	bool let_go;                            /* view and cursors are gone: the database is closed */
 	struct tenant tenant;
 	int64_t min_ms, max_ms;
 	uint64_t limit, given;
@@ -45,7 +45,7 @@ struct storage_select {
 	struct int64s_scratch scratch;
 	struct block block;
 	struct columns columns;
-	struct arena arena;            /* labels of the present series */
+	struct arena arena; /* labels of the present series */
 	struct buf metric, partial;
 	struct labels labels;
 	const char **label_texts;
@@ -102,7 +102,8 @@ search(struct storage_select *select, const struct match *match)
 {
 	tsid_list_free(&select->tsids);
 	select->tsids = (struct tsid_list){ .mem = &select->storage->mem };
-	return index_search(select->storage->index, select->tenant, match, select->min_ms, select->max_ms, 0, &select->tsids);
+	return index_search(select->storage->index, select->tenant, match, select->min_ms, select->max_ms, 0,
+	    &select->tsids);
 }
 
 static int
@@ -420,7 +421,8 @@ read_series(struct storage_select *select, size_t at)
 	columns_reset(&select->columns);
 	for (size_t i = 0; i < select->sources_count; i++)
 		TRY(read_source(select, &select->sources[i], &select->tsids.items[at]));
-	for (size_t extra = names_chunk_same(&select->names, at); extra != SIZE_MAX; extra = names_chunk_same(&select->names, extra))
+	for (size_t extra = names_chunk_same(&select->names, at); extra != SIZE_MAX;
+	     extra = names_chunk_same(&select->names, extra))
 		TRY(read_extra(select, &select->tsids.items[extra]));
 	TRY(columns_sort(&select->columns));
 	columns_dedup(&select->columns, options->dedup_interval_ms, options->dedup_keep);

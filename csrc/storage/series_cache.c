@@ -126,8 +126,8 @@ static bool
 entry_is(const struct series_entry *entry, const struct series_space *space, struct bytes head)
 {
 	return entry->head_bytes == head.len && entry->space.options == space->options &&
-	       entry->space.tenant.account == space->tenant.account && entry->space.tenant.project == space->tenant.project &&
-	       memcmp(entry->head, head.data, head.len) == 0;
+	    entry->space.tenant.account == space->tenant.account &&
+	    entry->space.tenant.project == space->tenant.project && memcmp(entry->head, head.data, head.len) == 0;
 }
 
 struct series_entry *
@@ -142,7 +142,8 @@ series_cache_head(struct series_cache *cache, uint64_t hash, const struct series
 
 		if (target == 0)
 			return NULL;
-		if (atomic_load_explicit(&table->slots[at].hash, memory_order_relaxed) != hash || (target & TAIL_BIT) != 0)
+		if (atomic_load_explicit(&table->slots[at].hash, memory_order_relaxed) != hash ||
+		    (target & TAIL_BIT) != 0)
 			continue;
 		if (LIKELY(entry_is((struct series_entry *)target, space, head)))
 			return (struct series_entry *)target;
@@ -169,14 +170,15 @@ tail_in_table(struct series_cache *cache, const struct series_entry *entry, uint
 
 		if (target == 0)
 			return NULL;
-		if (atomic_load_explicit(&table->slots[at].hash, memory_order_relaxed) == wanted && (target & TAIL_BIT) != 0 &&
-		    tail->entry == entry && tail_is(tail, text))
+		if (atomic_load_explicit(&table->slots[at].hash, memory_order_relaxed) == wanted &&
+		    (target & TAIL_BIT) != 0 && tail->entry == entry && tail_is(tail, text))
 			return tail;
 	}
 }
 
 struct series_tail *
-series_cache_tail(struct series_cache *cache, struct series_entry *entry, uint64_t hash, struct series_tail *hint, struct bytes text)
+series_cache_tail(struct series_cache *cache, struct series_entry *entry, uint64_t hash, struct series_tail *hint,
+    struct bytes text)
 {
 	struct series_tail *tail;
 	unsigned walked = 0;
@@ -238,7 +240,8 @@ aligned(size_t n)
 
 /* A head and its first tail stand together: one or two cache lines answer a key without a tail. */
 static struct series_entry *
-entry_make(struct series_cache *cache, const struct series_space *space, struct bytes head, size_t tail_bytes, struct series_tail **tail)
+entry_make(struct series_cache *cache, const struct series_space *space, struct bytes head, size_t tail_bytes,
+    struct series_tail **tail)
 {
 	size_t n = aligned(sizeof(struct series_entry) + head.len);
 	struct series_entry *entry = arena_alloc(&cache->arena, n + tail_bytes);
@@ -267,8 +270,8 @@ tail_fill(struct series_tail *tail, struct series_entry *entry, struct bytes tex
 }
 
 static int
-insert_locked(struct series_cache *cache, uint64_t hash, const struct series_space *space, struct bytes head, struct bytes text,
-	uint32_t number, uint64_t state, struct series_tail **out)
+insert_locked(struct series_cache *cache, uint64_t hash, const struct series_space *space, struct bytes head,
+    struct bytes text, uint32_t number, uint64_t state, struct series_tail **out)
 {
 	struct series_entry *entry = series_cache_head(cache, hash, space, head);
 	size_t bytes = sizeof(struct series_tail) + text.len;
@@ -304,8 +307,8 @@ insert_locked(struct series_cache *cache, uint64_t hash, const struct series_spa
 }
 
 int
-series_cache_insert(struct series_cache *cache, uint64_t hash, const struct series_space *space, struct bytes head, struct bytes text,
-	uint32_t number, uint64_t state, struct series_tail **out)
+series_cache_insert(struct series_cache *cache, uint64_t hash, const struct series_space *space, struct bytes head,
+    struct bytes text, uint32_t number, uint64_t state, struct series_tail **out)
 {
 	int rc;
 

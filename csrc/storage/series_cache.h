@@ -66,7 +66,7 @@ struct series_tail {
 struct series_entry {
 	struct series_space space;
 	_Atomic(struct series_tail *) first;
-	struct series_tail *last;        /* under the lock */
+	struct series_tail *last; /* under the lock */
 	_Atomic uint32_t tails_count;
 	uint32_t head_bytes;
 	uint8_t head[];
@@ -74,11 +74,11 @@ struct series_entry {
 
 struct series_slot {
 	_Atomic uint64_t hash;
-	_Atomic uintptr_t target;        /* entry, or tail with the lowest bit set; 0: empty */
+	_Atomic uintptr_t target; /* entry, or tail with the lowest bit set; 0: empty */
 };
 
 struct series_table {
-	struct series_table *older;      /* readers may still be in it until the next clear */
+	struct series_table *older; /* readers may still be in it until the next clear */
 	uint64_t mask;
 	uint64_t used;
 	struct series_slot slots[];
@@ -90,7 +90,7 @@ struct series_cache {
 	struct arena arena;
 	_Atomic(struct series_table *) table;
 	_Atomic uint64_t bytes;
-	_Atomic uint64_t count;          /* tails */
+	_Atomic uint64_t count; /* tails */
 };
 
 NODISCARD int series_cache_init(struct series_cache *cache, struct mem *mem);
@@ -103,12 +103,13 @@ uint64_t series_cache_hash(const struct series_space *space, struct bytes head);
 void series_cache_prefetch(struct series_cache *cache, uint64_t hash);
 void series_cache_prefetch_entry(struct series_cache *cache, uint64_t hash);
 /* NULL: not there. */
-struct series_entry *series_cache_head(struct series_cache *cache, uint64_t hash, const struct series_space *space, struct bytes head);
+struct series_entry *series_cache_head(struct series_cache *cache, uint64_t hash, const struct series_space *space,
+    struct bytes head);
 /* hint: the tail that is expected, or NULL. */
-struct series_tail *series_cache_tail(struct series_cache *cache, struct series_entry *entry, uint64_t hash, struct series_tail *hint,
-	struct bytes text);
+struct series_tail *series_cache_tail(struct series_cache *cache, struct series_entry *entry, uint64_t hash,
+    struct series_tail *hint, struct bytes text);
 /* Adds what is missing of (head, tail); if somebody else was faster, *out is his. */
-NODISCARD int series_cache_insert(struct series_cache *cache, uint64_t hash, const struct series_space *space, struct bytes head,
-	struct bytes text, uint32_t number, uint64_t state, struct series_tail **out);
+NODISCARD int series_cache_insert(struct series_cache *cache, uint64_t hash, const struct series_space *space,
+    struct bytes head, struct bytes text, uint32_t number, uint64_t state, struct series_tail **out);
 
 #endif

@@ -35,9 +35,9 @@ struct series_middle {
 struct tsid_map {
 	struct mem *mem;
 	struct lock lock;
-	uint64_t first;          /* numbers below are reclaimed (not wrapped: number = low 32 bits) */
-	uint64_t retired;        /* numbers below are retired */
-	uint64_t next;           /* the next to give out */
+	uint64_t first;   /* numbers below are reclaimed (not wrapped: number = low 32 bits) */
+	uint64_t retired; /* numbers below are retired */
+	uint64_t next;    /* the next to give out */
 	_Atomic(struct series_middle *) root[1 << SERIES_ROOT_BITS];
 };
 

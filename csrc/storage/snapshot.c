@@ -53,8 +53,8 @@ is_time(const char *name)
 {
 	int year = number_at(name, 4), month = number_at(name + 4, 2), day = number_at(name + 6, 2);
 
-	return month >= 1 && month <= 12 && day >= 1 && day <= days_of_month(year, month) && number_at(name + 8, 2) < 24 &&
-	       number_at(name + 10, 2) < 60 && number_at(name + 12, 2) < 60;
+	return month >= 1 && month <= 12 && day >= 1 && day <= days_of_month(year, month) &&
+	    number_at(name + 8, 2) < 24 && number_at(name + 10, 2) < 60 && number_at(name + 12, 2) < 60;
 }
 
 static bool
@@ -65,7 +65,8 @@ is_name(const char *name)
 	if (n < NAME_TIME_DIGITS + 2 || n >= SNAPSHOT_NAME_MAX || name[NAME_TIME_DIGITS] != '-')
 		return false;
 	for (size_t i = 0; i < n; i++) {
-		if (i < NAME_TIME_DIGITS ? !isdigit((unsigned char)name[i]) : i > NAME_TIME_DIGITS && !isxdigit((unsigned char)name[i]))
+		if (i < NAME_TIME_DIGITS ? !isdigit((unsigned char)name[i])
+					 : i > NAME_TIME_DIGITS && !isxdigit((unsigned char)name[i]))
 			return false;
 	}
 	return is_time(name);
@@ -90,8 +91,8 @@ snapshot_make_name(struct storage *storage, char *name)
 	counter = ++storage->snapshot_counter;
 	lock_release(&storage->jobs_lock);
 	gmtime_r(&seconds, &t);
-	snprintf(name, SNAPSHOT_NAME_MAX, "%04d%02d%02d%02d%02d%02d-%08" PRIX64, (t.tm_year + 1900) % 10000, t.tm_mon + 1, t.tm_mday, t.tm_hour,
-	    t.tm_min, t.tm_sec, counter);
+	snprintf(name, SNAPSHOT_NAME_MAX, "%04d%02d%02d%02d%02d%02d-%08" PRIX64, (t.tm_year + 1900) % 10000,
+	    t.tm_mon + 1, t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec, counter);
 }
 
 /* -- Places ------------------------------------------------------------------------------------------------------------------ */
@@ -126,7 +127,8 @@ places_make(struct storage *storage, const char *name, struct places *out)
 	out->index = place(storage, "indexdb/snapshots", name);
 	out->unfinished = place(storage, "tsengine/snapshots", name);
 	out->final = place(storage, "snapshots", name);
-	if (out->small != NULL && out->big != NULL && out->index != NULL && out->unfinished != NULL && out->final != NULL)
+	if (out->small != NULL && out->big != NULL && out->index != NULL && out->unfinished != NULL &&
+	    out->final != NULL)
 		return 0;
 	places_free(storage, out);
 	return ERR_MEMORY;
@@ -162,7 +164,8 @@ make_parent(struct storage *storage, const char *tail)
 
 /* <unfinished>/<tail> -> target<name> */
 static int
-entry_symlink(struct storage *storage, const struct places *places, const char *tail, const char *target, const char *name)
+entry_symlink(struct storage *storage, const struct places *places, const char *tail, const char *target,
+    const char *name)
 {
 	char *path = mem_printf(&storage->mem, "%s/%s", places->unfinished, tail);
 	char *to = mem_printf(&storage->mem, "%s%s", target, name);
@@ -297,7 +300,8 @@ link_locked(struct storage *storage, const char *name)
 	if (rc != 0) {
 		err_save(&saved);
 		if (io_exists(storage->io, places.final, &there) == 0 && !there && remove_all(storage, &places) != 0)
-			log_write(&storage->log, LOG_WARN, "what is left of snapshot %s is removed by the next open: %s", name, err_message());
+			log_write(&storage->log, LOG_WARN,
+			    "what is left of snapshot %s is removed by the next open: %s", name, err_message());
 		rc = err_restore(&saved);
 	}
 out:
@@ -345,7 +349,8 @@ storage_snapshot_delete(struct storage *storage, const char *name)
 	int rc;
 
 	TRY(storage_enter(storage));
-	rc = storage->options.read_only ? ERR(ERR_READONLY, "the database was opened read-only") : snapshot_check_name(name);
+	rc = storage->options.read_only ? ERR(ERR_READONLY, "the database was opened read-only")
+					: snapshot_check_name(name);
 	if (rc == 0) {
 		lock_take(&storage->snapshot_lock);
 		rc = delete_locked(storage, name);

@@ -32,7 +32,8 @@ tell_read_only(struct storage *storage)
 
 	table_stats(storage->table, &stats);
 	if (stats.partitions_read_only > storage->steps.read_only_told)
-		events_put(&storage->events, "read_only", "", 0, stats.partitions_read_only, ERR_READONLY, err_message());
+		events_put(&storage->events, "read_only", "", 0, stats.partitions_read_only, ERR_READONLY,
+		    err_message());
 	if (stats.parts_damaged > storage->steps.damaged_told)
 		events_put(&storage->events, "damaged", "", 0, stats.parts_damaged, ERR_CORRUPTED, err_message());
 	storage->steps.read_only_told = stats.partitions_read_only;

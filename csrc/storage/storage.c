@@ -268,9 +268,11 @@ check_options(const struct storage_options *o)
 	if (o->layout < -1 || o->layout > LAYOUT_CLUSTER)
 		return ERR(ERR_FORMAT, "layout %d is neither 0 (single) nor 1 (cluster) nor -1 (as found)", o->layout);
 	if (o->retention_ms < 0 || o->dedup_interval_ms < 0 || o->visible_ms < 0 || o->durable_ms < 0)
-		return ERR(ERR_FORMAT, "a negative duration was given: retention, dedup interval and flush times start at 0");
+		return ERR(ERR_FORMAT,
+		    "a negative duration was given: retention, dedup interval and flush times start at 0");
 	if (o->future_limit_ms < 0 || o->future_limit_ms > FUTURE_LIMIT_MS_MAX)
-		return ERR(ERR_FORMAT, "future limit %" PRId64 " ms is outside [0, %" PRId64 "]", o->future_limit_ms, FUTURE_LIMIT_MS_MAX);
+		return ERR(ERR_FORMAT, "future limit %" PRId64 " ms is outside [0, %" PRId64 "]", o->future_limit_ms,
+		    FUTURE_LIMIT_MS_MAX);
 	if (o->threads < -1 || o->threads > 256)
 		return ERR(ERR_FORMAT, "threads %d is outside [-1, 256]", o->threads);
 	if (o->labels_max < 1 || o->labels_max > LABELS_MAX_SANE)
@@ -341,7 +343,8 @@ int
 storage_enter(struct storage *storage)
 {
 	if (UNLIKELY(fork_guard_is_child(&storage->guard)))
-		return ERR(ERR_FORKED, "the database was opened by another process (%ld): open it anew in this one", (long)storage->guard.owner);
+		return ERR(ERR_FORKED, "the database was opened by another process (%ld): open it anew in this one",
+		    (long)storage->guard.owner);
 	if (UNLIKELY(!gate_try_enter(&storage->calls)))
 		return ERR(ERR_NOTFOUND, "the database is closed");
 	return 0;
@@ -360,7 +363,8 @@ storage_leave(struct storage *storage)
 static int
 leave_to_parent(struct storage *storage)
 {
-	return ERR(ERR_FORKED, "the database was opened by process %ld and stays its own: nothing was flushed", (long)storage->guard.owner);
+	return ERR(ERR_FORKED, "the database was opened by process %ld and stays its own: nothing was flushed",
+	    (long)storage->guard.owner);
 }
 
 static int
@@ -417,7 +421,8 @@ int
 storage_check_tenant(const struct storage *storage, struct tenant tenant)
 {
 	if (storage->root.layout == LAYOUT_SINGLE && (tenant.account != 0 || tenant.project != 0))
-		return ERR(ERR_LAYOUT, "tenant %u:%u was given, but the single layout has none but 0:0", tenant.account, tenant.project);
+		return ERR(ERR_LAYOUT, "tenant %u:%u was given, but the single layout has none but 0:0", tenant.account,
+		    tenant.project);
 	return 0;
 }
 

@@ -33,20 +33,20 @@ struct storage_select;
 
 struct storage_options {
 	const char *path;
-	int layout;                    /* 0 single, 1 cluster, -1 as found, single when new */
+	int layout; /* 0 single, 1 cluster, -1 as found, single when new */
 	bool read_only;
-	int64_t retention_ms;          /* 0: for ever */
+	int64_t retention_ms; /* 0: for ever */
 	int64_t future_limit_ms;
 	int64_t dedup_interval_ms;
 	enum dedup_keep dedup_keep;
-	int threads;                   /* -1: one per CPU; 0: only storage_step works */
+	int threads; /* -1: one per CPU; 0: only storage_step works */
 	int64_t visible_ms;
 	int64_t durable_ms;
 	unsigned shards;
 	uint32_t shard_rows;
 	unsigned merge_fan;
 	unsigned merge_workers;
-	uint64_t memory_limit_bytes;   /* 0: a quarter of machine or cgroup */
+	uint64_t memory_limit_bytes; /* 0: a quarter of machine or cgroup */
 	uint64_t min_free_disk_bytes;
 	struct tenant tenant;
 	enum log_target log_target;
@@ -55,9 +55,9 @@ struct storage_options {
 
 /* What a test or a host puts in the place of the machine. */
 struct storage_env {
-	struct io *io;                       /* NULL: the real disk */
-	const struct clock *clock;           /* NULL: the machine's */
-	void (*release)(void *context);      /* called once when nobody needs io and clock any more; may be NULL */
+	struct io *io;                  /* NULL: the real disk */
+	const struct clock *clock;      /* NULL: the machine's */
+	void (*release)(void *context); /* called once when nobody needs io and clock any more; may be NULL */
 	void *context;
 };
 
@@ -74,17 +74,19 @@ enum layout storage_layout(const struct storage *storage);
 
 /* -- Rows in ---------------------------------------------------------------------------------------------------------- */
 
-NODISCARD int storage_add(struct storage *storage, struct tenant tenant, struct bytes metric, int64_t timestamp_ms, double value);
-NODISCARD int storage_series_open(struct storage *storage, struct tenant tenant, struct bytes metric, struct storage_series **out);
+NODISCARD int storage_add(struct storage *storage, struct tenant tenant, struct bytes metric, int64_t timestamp_ms,
+    double value);
+NODISCARD int storage_series_open(struct storage *storage, struct tenant tenant, struct bytes metric,
+    struct storage_series **out);
 NODISCARD int storage_series_add(struct storage_series *series, int64_t timestamp_ms, double value);
 /* Rows outside the window and NaN are counted, not errors. *accepted also on failure. */
-NODISCARD int storage_series_add_columns(struct storage_series *series, const int64_t *timestamps_ms, const double *values, size_t n,
-	uint64_t *accepted);
+NODISCARD int storage_series_add_columns(struct storage_series *series, const int64_t *timestamps_ms,
+    const double *values, size_t n, uint64_t *accepted);
 void storage_series_free(struct storage_series *series);
 
 struct storage_write_options {
-	struct ingest_options ingest;  /* texts are copied */
-	bool unpack;                   /* gzip and zstd are told by the first bytes */
+	struct ingest_options ingest; /* texts are copied */
+	bool unpack;                  /* gzip and zstd are told by the first bytes */
 	struct tenant tenant;
 };
 
@@ -94,7 +96,8 @@ struct storage_write_report {
 	size_t errors_count;
 };
 
-NODISCARD int storage_writer_open(struct storage *storage, const struct storage_write_options *options, struct storage_writer **out);
+NODISCARD int storage_writer_open(struct storage *storage, const struct storage_write_options *options,
+    struct storage_writer **out);
 NODISCARD int storage_writer_write(struct storage_writer *writer, struct bytes data, bool last);
 void storage_writer_report(const struct storage_writer *writer, struct storage_write_report *out);
 /* i < errors_count. */
@@ -104,25 +107,26 @@ void storage_writer_free(struct storage_writer *writer);
 /* -- Answers ------------------------------------------------------------------------------------------------------------ */
 
 struct storage_query {
-	const struct bytes *matches;   /* any of them; count 0: all series */
+	const struct bytes *matches; /* any of them; count 0: all series */
 	size_t matches_count;
-	int64_t from_ms, to_ms;        /* both inclusive */
-	uint64_t limit;                /* 0: none */
+	int64_t from_ms, to_ms; /* both inclusive */
+	uint64_t limit;         /* 0: none */
 	struct tenant tenant;
 };
 
 /* All pointers hold until the next storage_select_next, or until the select is freed. */
 struct storage_columns {
-	struct bytes metric;           /* canonical, terminated */
+	struct bytes metric; /* canonical, terminated */
 	const int64_t *timestamps_ms;
 	const double *values;
 	uint64_t count;
-	const char *const *labels;     /* name, value, ... terminated */
+	const char *const *labels; /* name, value, ... terminated */
 	const size_t *label_bytes;
-	size_t labels_count;           /* pairs */
+	size_t labels_count; /* pairs */
 };
 
-NODISCARD int storage_select_open(struct storage *storage, const struct storage_query *query, struct storage_select **out);
+NODISCARD int storage_select_open(struct storage *storage, const struct storage_query *query,
+    struct storage_select **out);
 NODISCARD int storage_select_next(struct storage_select *select, struct storage_columns *out, bool *found);
 /* Damaged parts whose rows are missing, one per line. */
 const char *storage_select_partial(struct storage_select *select);
@@ -131,7 +135,7 @@ void storage_select_free(struct storage_select *select);
 /* Texts for the caller: item i is data[offsets[i] .. offsets[i+1]-1), terminated. Freed with storage_texts_free. */
 struct storage_texts {
 	struct buf data;
-	uint64_t *offsets;   /* count + 1 */
+	uint64_t *offsets; /* count + 1 */
 	size_t count, room;
 	struct mem *mem;
 };
@@ -141,9 +145,12 @@ NODISCARD int storage_texts_add(struct storage_texts *texts, struct bytes text);
 void storage_texts_free(struct storage_texts *texts);
 
 /* Sorted, distinct canonical names of the series that match. texts is initialised by the caller, with any account. */
-NODISCARD int storage_series_names(struct storage *storage, const struct storage_query *query, struct storage_texts *texts);
-NODISCARD int storage_label_names(struct storage *storage, const struct storage_query *query, struct storage_texts *texts);
-NODISCARD int storage_label_values(struct storage *storage, struct bytes label, const struct storage_query *query, struct storage_texts *texts);
+NODISCARD int storage_series_names(struct storage *storage, const struct storage_query *query,
+    struct storage_texts *texts);
+NODISCARD int storage_label_names(struct storage *storage, const struct storage_query *query,
+    struct storage_texts *texts);
+NODISCARD int storage_label_values(struct storage *storage, struct bytes label, const struct storage_query *query,
+    struct storage_texts *texts);
 /* Hides whole series; *series: how many. The range of the query is not looked at. */
 NODISCARD int storage_delete(struct storage *storage, const struct storage_query *query, uint64_t *series);
 
@@ -151,11 +158,13 @@ NODISCARD int storage_delete(struct storage *storage, const struct storage_query
 
 /* wait: returns when it is done; else at once, and an event with the ticket follows. */
 NODISCARD int storage_flush(struct storage *storage, bool wait, uint64_t *ticket);
-NODISCARD int storage_force_merge(struct storage *storage, const char *partition, bool wait, uint64_t *ticket, uint64_t *merges);
+NODISCARD int storage_force_merge(struct storage *storage, const char *partition, bool wait, uint64_t *ticket,
+    uint64_t *merges);
 
 enum { SNAPSHOT_NAME_MAX = 64 };
 /* name NULL: from the time. The texts get name and absolute path. */
-NODISCARD int storage_snapshot(struct storage *storage, const char *name, bool wait, uint64_t *ticket, struct storage_texts *name_and_path);
+NODISCARD int storage_snapshot(struct storage *storage, const char *name, bool wait, uint64_t *ticket,
+    struct storage_texts *name_and_path);
 NODISCARD int storage_snapshots(struct storage *storage, struct storage_texts *texts);
 NODISCARD int storage_snapshot_delete(struct storage *storage, const char *name);
 
@@ -188,7 +197,8 @@ struct storage_stats {
 	enum layout layout;
 };
 
-NODISCARD int storage_parts(struct storage *storage, const char *partition, struct table_part_info **out, size_t *count);
+NODISCARD int storage_parts(struct storage *storage, const char *partition, struct table_part_info **out,
+    size_t *count);
 NODISCARD int storage_partitions(struct storage *storage, struct table_partition_info **out, size_t *count);
 void storage_free(struct storage *storage, void *p); /* arrays of the two above */
 NODISCARD int storage_damaged(struct storage *storage, struct storage_texts *texts);

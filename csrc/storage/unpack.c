@@ -143,7 +143,8 @@ feed_gzip(struct unpack *unpack, struct bytes data, unpack_sink_fn *sink, void *
 		stream->avail_out = OUT_BYTES;
 		result = inflate(stream, Z_NO_FLUSH);
 		if (result != Z_OK && result != Z_STREAM_END && result != Z_BUF_ERROR)
-			return ERR(ERR_FORMAT, "the gzip data is broken: %s", stream->msg != NULL ? stream->msg : "unknown reason");
+			return ERR(ERR_FORMAT, "the gzip data is broken: %s",
+			    stream->msg != NULL ? stream->msg : "unknown reason");
 		made = OUT_BYTES - stream->avail_out;
 		data.data += step - stream->avail_in;
 		data.len -= step - stream->avail_in;
@@ -202,7 +203,8 @@ unpack_feed(struct unpack *unpack, struct bytes data, bool last, unpack_sink_fn 
 			unpack->first[unpack->first_bytes++] = *data.data++;
 			data.len--;
 		}
-		kind = kind_of(unpack->first, unpack->first_bytes, last || unpack->first_bytes == sizeof(unpack->first));
+		kind =
+		    kind_of(unpack->first, unpack->first_bytes, last || unpack->first_bytes == sizeof(unpack->first));
 		if (kind == UNPACK_UNKNOWN)
 			return 0;
 		TRY(start(unpack, kind));

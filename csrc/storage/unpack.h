@@ -18,10 +18,10 @@ enum unpack_kind { UNPACK_UNKNOWN, UNPACK_PLAIN, UNPACK_GZIP, UNPACK_ZSTD };
 struct unpack {
 	struct mem *mem;
 	enum unpack_kind kind;
-	uint8_t first[4];      /* until the kind is known */
+	uint8_t first[4]; /* until the kind is known */
 	size_t first_bytes;
-	void *stream;          /* z_stream or ZSTD_DCtx */
-	bool in_frame;         /* an end here would be in the middle of one */
+	void *stream;  /* z_stream or ZSTD_DCtx */
+	bool in_frame; /* an end here would be in the middle of one */
 	uint8_t *out;
 };
 

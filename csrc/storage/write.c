@@ -25,15 +25,15 @@ enum { LOOKAHEAD = 16, ROWS_SLACK = 1024 };
 
 struct storage_writer {
 	struct storage *storage;
-	struct storage_write_options options;  /* its texts are in `texts` */
+	struct storage_write_options options; /* its texts are in `texts` */
 	struct series_space space;
 	struct arena texts;
 	struct ingest_parser *parser;
 	struct resolver resolver;
 	struct unpack unpack;
-	struct buf pending;                    /* an unfinished line */
-	bool skipping;                         /* the rest of a line that is too long */
-	bool fresh_series;                     /* the batch registered something */
+	struct buf pending; /* an unfinished line */
+	bool skipping;      /* the rest of a line that is too long */
+	bool fresh_series;  /* the batch registered something */
 	struct row *rows;
 	size_t rows_count, rows_room;
 	struct storage_write_report report;
@@ -161,11 +161,12 @@ count_cuts(struct storage_writer *writer)
 
 /* The number for one row; *tail is what the cache had, and what it has now. */
 static int
-find_number(struct storage_writer *writer, const struct resolve_moment *moment, const struct series_key *key, uint64_t hash, uint64_t day,
-	struct series_tail **tail, uint32_t *number)
+find_number(struct storage_writer *writer, const struct resolve_moment *moment, const struct series_key *key,
+    uint64_t hash, uint64_t day, struct series_tail **tail, uint32_t *number)
 {
 	if (LIKELY(*tail != NULL)) {
-		if (LIKELY(atomic_load_explicit(&(*tail)->ref.state, memory_order_acquire) == series_state(moment->stamp, day))) {
+		if (LIKELY(atomic_load_explicit(&(*tail)->ref.state, memory_order_acquire) ==
+			series_state(moment->stamp, day))) {
 			*number = atomic_load_explicit(&(*tail)->ref.number, memory_order_relaxed);
 			return 0;
 		}
@@ -211,7 +212,8 @@ refuse_row(struct storage_writer *writer, int code, bool *told)
 }
 
 static int
-take_line(struct storage_writer *writer, const struct resolve_moment *moment, const struct ingest_row *rows, size_t n, uint64_t hash)
+take_line(struct storage_writer *writer, const struct resolve_moment *moment, const struct ingest_row *rows, size_t n,
+    uint64_t hash)
 {
 	struct series_cache *cache = &writer->storage->cache;
 	struct series_key key = {
@@ -238,13 +240,15 @@ take_line(struct storage_writer *writer, const struct resolve_moment *moment, co
 			entry = series_cache_head(cache, hash, &key.space, key.head);
 		if (LIKELY(entry != NULL))
 			tail = series_cache_tail(cache, entry, hash, expected, key.tail);
-		rc = find_number(writer, moment, &key, hash, (uint64_t)timestamp_ms / (uint64_t)MS_PER_DAY, &tail, &number);
+		rc = find_number(writer, moment, &key, hash, (uint64_t)timestamp_ms / (uint64_t)MS_PER_DAY, &tail,
+		    &number);
 		if (UNLIKELY(rc != 0)) {
 			TRY(refuse_row(writer, rc, &told));
 			continue;
 		}
 		expected = atomic_load_explicit(&tail->next, memory_order_acquire);
-		writer->rows[writer->rows_count++] = (struct row){ .series = number, .timestamp_ms = timestamp_ms, .value = rows[i].value };
+		writer->rows[writer->rows_count++] =
+		    (struct row){ .series = number, .timestamp_ms = timestamp_ms, .value = rows[i].value };
 	}
 	return 0;
 }
@@ -337,7 +341,8 @@ parse_chunk(struct storage_writer *writer, struct bytes chunk, bool last, size_t
 	while (*consumed < chunk.len) {
 		struct ingest_batch batch;
 
-		TRY(ingest_parse(writer->parser, bytes_of(chunk.data + *consumed, chunk.len - *consumed), last, &batch));
+		TRY(ingest_parse(writer->parser, bytes_of(chunk.data + *consumed, chunk.len - *consumed), last,
+		    &batch));
 		*consumed += batch.consumed;
 		if (batch.rows_count > 0)
 			TRY(add_batch(writer, &batch));

@@ -84,8 +84,8 @@ uint64_t partition_next_suffix(struct partition *partition);
 
 /* Adds rows of this month. *accepted < n without an error: the partition is gone (the rest is out of retention).
  * *overflowed: a shard was full and its rows became a part. */
-NODISCARD int
-partition_add(struct partition *partition, const struct row *rows, size_t n, size_t *accepted, bool *overflowed);
+NODISCARD int partition_add(struct partition *partition, const struct row *rows, size_t n, size_t *accepted,
+    bool *overflowed);
 /* Earliest tick at which raw rows must become a part; now or before when a flush was requested. INT64_MAX: no rows. */
 int64_t partition_raw_due(const struct partition *partition, int64_t now_ms);
 /* Converts the raw rows of one shard that is due, or one leftover. *did false: nothing was due. */

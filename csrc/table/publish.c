@@ -124,8 +124,8 @@ output_path(const struct publish *publish, bool final)
 	char name[PART_NAME_MAX];
 
 	if (!final)
-		return mem_printf(
-		    partition->shared->env.mem, "%s/tmp/%016" PRIX64, partition->path[publish->tree], publish->id);
+		return mem_printf(partition->shared->env.mem, "%s/tmp/%016" PRIX64, partition->path[publish->tree],
+		    publish->id);
 	part_name_format(&publish->header, name);
 	return mem_printf(partition->shared->env.mem, "%s/%s", partition->path[publish->tree], name);
 }
@@ -240,8 +240,8 @@ commit(struct publish *publish)
 		part_name_format(&publish->header, name);
 		to.name = name;
 	}
-	rc = txn_write(
-	    &place, txn_home(publish), publish->id, removes, n, publish->id, publish->tree, to, &publish->committed);
+	rc = txn_write(&place, txn_home(publish), publish->id, removes, n, publish->id, publish->tree, to,
+	    &publish->committed);
 	if (rc == 0)
 		publish->committed = true;
 	mem_free(mem, removes);

@@ -143,8 +143,8 @@ open_pending(struct recovery *recovery)
 
 			if (txn->to.name == NULL || is_removed(recovery, (enum tree)txn->to.root, txn->to.name))
 				continue;
-			path = mem_printf(
-			    env->mem, "%s/tmp/%s", recovery->partition->path[txn->from.root], txn->from.name);
+			path = mem_printf(env->mem, "%s/tmp/%s", recovery->partition->path[txn->from.root],
+			    txn->from.name);
 			rc = path == NULL ? ERR_MEMORY : io_exists(env->io, path, &exists);
 			if (rc == 0 && exists)
 				rc = open_part(recovery, (enum tree)txn->to.root, path, txn->to.name, true);

@@ -294,8 +294,8 @@ continue_drop(struct table *table, bool *did)
 		    err_message());
 	else if (table->dropping == NULL) {
 		table->shared.counters.partitions_dropped++;
-		log_write(
-		    table->shared.env.log, LOG_INFO, "month %s was out of retention and is gone", partition->name);
+		log_write(table->shared.env.log, LOG_INFO, "month %s was out of retention and is gone",
+		    partition->name);
 	}
 	return 0;
 }

@@ -110,8 +110,8 @@ struct table_view {
 	uint64_t partial; /* damaged or unreadable parts left out */
 };
 /* wanted: sorted metric ids of the series asked for (raw rows of others are not copied); NULL: all. */
-NODISCARD int table_view_open(
-    struct table *table, int64_t min_ms, int64_t max_ms, const struct u64set *wanted, struct table_view *out);
+NODISCARD int table_view_open(struct table *table, int64_t min_ms, int64_t max_ms, const struct u64set *wanted,
+    struct table_view *out);
 void table_view_close(struct table_view *view);
 /* A cursor met ERR_CORRUPTED in this part: excluded from merges, reported, set aside at the next open. */
 void table_part_damaged(struct table *table, struct part *part);

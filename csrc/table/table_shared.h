@@ -64,8 +64,8 @@ uint64_t table_shared_plan_bytes(const struct table_shared *shared, const struct
  */
 void table_shared_learn_size(struct table_shared *shared, uint64_t rows, uint64_t bytes);
 
-NODISCARD int
-table_shared_init(struct table_shared *shared, const struct table_env *env, const struct table_options *options);
+NODISCARD int table_shared_init(struct table_shared *shared, const struct table_env *env,
+    const struct table_options *options);
 void table_shared_free(struct table_shared *shared);
 
 /* Free bytes of a tree's file system, at most FREE_SPACE_CACHE_MS old, less what running jobs may write and min_free_disk. */

@@ -152,8 +152,8 @@ add_raw_parts(struct table *table, const struct raw_list *list, int64_t min_ms, 
 
 		if (n == 0)
 			continue;
-		rc = mem_part_create(
-		    view->mem, shared->options.layout, rows, n, shared->env.tsids, shared->env.tsid_get, &part);
+		rc = mem_part_create(view->mem, shared->options.layout, rows, n, shared->env.tsids,
+		    shared->env.tsid_get, &part);
 		if (rc != 0)
 			break;
 		rc = view_add_part(view, room, part);
@@ -168,8 +168,8 @@ add_raw_parts(struct table *table, const struct raw_list *list, int64_t min_ms, 
 /* -- The view ----------------------------------------------------------------------------------------------------------- */
 
 int
-table_view_open(
-    struct table *table, int64_t min_ms, int64_t max_ms, const struct u64set *wanted, struct table_view *out)
+table_view_open(struct table *table, int64_t min_ms, int64_t max_ms, const struct u64set *wanted,
+    struct table_view *out)
 {
 	struct raw_list list = { .items = NULL };
 	struct partition **partitions;

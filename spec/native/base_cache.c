@@ -68,11 +68,13 @@ run(void *arg)
 	return NULL;
 }
 
-int tt_cache_hammer(struct mem *mem, uint64_t seed, unsigned threads, uint32_t rounds, uint64_t budget, struct cache_stats *stats);
+int tt_cache_hammer(struct mem *mem, uint64_t seed, unsigned threads, uint32_t rounds, uint64_t budget,
+    struct cache_stats *stats);
 int tt_cache_put(struct cache *cache, uint64_t owner, uint64_t offset, size_t len, struct cache_entry **out);
 
 int
-tt_cache_hammer(struct mem *mem, uint64_t seed, unsigned threads, uint32_t rounds, uint64_t budget, struct cache_stats *stats)
+tt_cache_hammer(struct mem *mem, uint64_t seed, unsigned threads, uint32_t rounds, uint64_t budget,
+    struct cache_stats *stats)
 {
 	struct hammer hammers[16];
 	struct thread ids[16];

@@ -262,7 +262,8 @@ int
 tt_budget(void)
 {
 	uint64_t started = clock_budget_ns();
-	struct budget none = budget_of_us(0), little = budget_of_us(2000), huge = budget_of_us(UINT64_MAX), end = budget_unlimited();
+	struct budget none = budget_of_us(0), little = budget_of_us(2000), huge = budget_of_us(UINT64_MAX),
+		      end = budget_unlimited();
 
 	if (!budget_spent(&none) || budget_spent(&huge) || budget_spent(&end))
 		return ERR(ERR_BUG_CODE, "a budget is wrong at its start");

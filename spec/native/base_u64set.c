@@ -23,7 +23,8 @@ draw(uint64_t *state)
 static uint64_t
 id_of(uint32_t i)
 {
-	static const uint64_t highs[CHUNKS] = { 0, 1, 2, 0x17ABC0000000, 0x17ABC0000001, 0x7FFFFFFFFFFF, 0xFFFFFFFFFFFE, 0xFFFFFFFFFFFF };
+	static const uint64_t highs[CHUNKS] = { 0, 1, 2, 0x17ABC0000000, 0x17ABC0000001, 0x7FFFFFFFFFFF, 0xFFFFFFFFFFFE,
+		0xFFFFFFFFFFFF };
 
 	return highs[i >> 16] << 16 | (i & 0xFFFF);
 }
@@ -124,7 +125,9 @@ tt_u64set_random(struct mem *mem, uint64_t seed)
 		else if (operation == 2)
 			u64set_subtract(&a, &b);
 		for (i = 0; i < UNIVERSE && operation < 3; i++)
-			a_model[i] = operation == 0 ? a_model[i] | b_model[i] : operation == 1 ? a_model[i] & b_model[i] : a_model[i] & !b_model[i];
+			a_model[i] = operation == 0 ? a_model[i] | b_model[i]
+			    : operation == 1        ? a_model[i] & b_model[i]
+						    : a_model[i] & !b_model[i];
 		if (rc == 0)
 			rc = compare(&a, a_model, mem, &seed);
 		if (rc == 0)
@@ -180,7 +183,8 @@ tt_u64set_no_memory(struct mem *mem, uint64_t seed)
 		for (i = 0; i < UNIVERSE && rc == 0; i++) {
 			bool has = u64set_has(&c, id_of(i));
 
-			if ((a_model[i] && !has) || (has && !a_model[i] && !b_model[i]) || (failed == 0 && b_model[i] && !has))
+			if ((a_model[i] && !has) || (has && !a_model[i] && !b_model[i]) ||
+			    (failed == 0 && b_model[i] && !has))
 				rc = ERR(ERR_BUG_CODE, "after failure %llu id %u is wrong", (unsigned long long)n, i);
 		}
 		u64set_free(&c);

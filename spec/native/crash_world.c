@@ -20,13 +20,15 @@ world_new(int64_t now_ms, const char *path)
 	struct world *world = calloc(1, sizeof(*world));
 
 	mem_init(&world->mem, 0);
-	if (io_crash_create(&world->mem, &world->crash) != 0 || io_fault_create(&world->mem, world->crash, &world->io) != 0)
+	if (io_crash_create(&world->mem, &world->crash) != 0 ||
+	    io_fault_create(&world->mem, world->crash, &world->io) != 0)
 		abort();
 	clock_init_manual(&world->clock, now_ms);
 	storage_options_default(&world->options);
 	snprintf(world->path, sizeof(world->path), "%s", path);
 	*strrchr(world->path, '/') = '\0';
-	if (world->path[0] != '\0' && (io_mkdir_all(world->crash, world->path) != 0 || io_crash_checkpoint(world->crash) != 0))
+	if (world->path[0] != '\0' &&
+	    (io_mkdir_all(world->crash, world->path) != 0 || io_crash_checkpoint(world->crash) != 0))
 		abort();
 	snprintf(world->path, sizeof(world->path), "%s", path);
 	world->options.threads = 0;
@@ -94,10 +96,15 @@ world_add(struct world *world, uint32_t n, uint32_t first_series, uint32_t serie
 		struct world_row *row = &world->rows[world->rows_count];
 
 		assert(world->rows_count < WORLD_ROWS_MAX);
-		*row = (struct world_row){ .at_ms = first_ms + (int64_t)(i / series) * step_ms, .series = first_series + i % series,
-			.submitted_op = world_ops(world), .acked_op = SIZE_MAX, .may_go_op = SIZE_MAX, .must_go_op = SIZE_MAX };
+		*row = (struct world_row){ .at_ms = first_ms + (int64_t)(i / series) * step_ms,
+			.series = first_series + i % series,
+			.submitted_op = world_ops(world),
+			.acked_op = SIZE_MAX,
+			.may_go_op = SIZE_MAX,
+			.must_go_op = SIZE_MAX };
 		snprintf(metric, sizeof(metric), "m{s=\"%u\",group=\"g%u\"}", row->series, row->series % 3);
-		rc = storage_add(world->storage, world->options.tenant, bytes_of_text(metric), row->at_ms, (double)world->rows_count);
+		rc = storage_add(world->storage, world->options.tenant, bytes_of_text(metric), row->at_ms,
+		    (double)world->rows_count);
 		/* an add that failed may have got in or not: the row counts as submitted */
 		row->accepted = rc == 0;
 		world->rows_count++;
@@ -147,7 +154,8 @@ world_snapshot(struct world *world, const char *name)
 	int rc;
 
 	assert(world->snapshots_count <= WORLD_SNAPSHOTS_MAX);
-	*snapshot = (struct world_snapshot){ .begun_op = world_ops(world), .done_op = SIZE_MAX, .removed_op = SIZE_MAX };
+	*snapshot =
+	    (struct world_snapshot){ .begun_op = world_ops(world), .done_op = SIZE_MAX, .removed_op = SIZE_MAX };
 	snprintf(snapshot->name, sizeof(snapshot->name), "%s", name);
 	storage_texts_init(&texts, &world->mem);
 	rc = storage_snapshot(world->storage, name, true, &ticket, &texts);
@@ -189,12 +197,14 @@ world_delete(struct world *world, uint32_t first_series, uint32_t n)
 		rc = storage_delete(world->storage, &query, &deleted);
 	}
 	for (i = 0; i < rows; i++)
-		if (world->rows[i].series >= first_series && world->rows[i].series < first_series + n && world->rows[i].may_go_op > may_go)
+		if (world->rows[i].series >= first_series && world->rows[i].series < first_series + n &&
+		    world->rows[i].may_go_op > may_go)
 			world->rows[i].may_go_op = may_go;
 	if (rc == 0)
 		rc = world_flush(world);
 	for (i = 0; i < rows && rc == 0; i++)
-		if (world->rows[i].may_go_op <= may_go && world->rows[i].series >= first_series && world->rows[i].series < first_series + n)
+		if (world->rows[i].may_go_op <= may_go && world->rows[i].series >= first_series &&
+		    world->rows[i].series < first_series + n)
 			world->rows[i].must_go_op = world_ops(world);
 	return rc;
 }
@@ -214,7 +224,8 @@ world_may_drop(struct world *world, int64_t before_ms)
 int
 world_look_begin(struct world *world, size_t k, struct world_look *look)
 {
-	*look = (struct world_look){ .world = world, .k = k, .to_ms = INT64_MAX, .seen = calloc(world->rows_count + 1, 1) };
+	*look =
+	    (struct world_look){ .world = world, .k = k, .to_ms = INT64_MAX, .seen = calloc(world->rows_count + 1, 1) };
 	return look->seen == NULL ? ERR(ERR_MEMORY, "no memory to look") : 0;
 }
 
@@ -227,10 +238,10 @@ world_look_row(struct world_look *look, uint32_t series, int64_t at_ms, double v
 
 	look->rows++;
 	if (value < 0 || n >= world->rows_count || (double)n != value || row->at_ms != at_ms || row->series != series ||
-		row->submitted_op > look->k) {
+	    row->submitted_op > look->k) {
 		if (look->foreign++ == 0)
-			snprintf(world->message, sizeof(world->message), "series %u has %.17g at %" PRId64 ", which nobody added", series,
-				value, at_ms);
+			snprintf(world->message, sizeof(world->message),
+			    "series %u has %.17g at %" PRId64 ", which nobody added", series, value, at_ms);
 		return;
 	}
 	if (look->seen[n] && look->twice++ == 0)
@@ -252,11 +263,12 @@ world_look_end(struct world_look *look, size_t acked_before)
 		if (row->at_ms < look->from_ms || row->at_ms > look->to_ms)
 			continue;
 		if (!look->seen[i] && row->acked_op <= acked_before && row->may_go_op > look->k && missing++ == 0)
-			snprintf(first, sizeof(first), "row %zu of series %u at %" PRId64 " is missing, acknowledged at operation %zu", i,
-				row->series, row->at_ms, row->acked_op);
+			snprintf(first, sizeof(first),
+			    "row %zu of series %u at %" PRId64 " is missing, acknowledged at operation %zu", i,
+			    row->series, row->at_ms, row->acked_op);
 		if (look->seen[i] && row->must_go_op <= look->k && undead++ == 0)
-			snprintf(first, sizeof(first), "row %zu of series %u is back, deleted at operation %zu", i, row->series,
-				row->must_go_op);
+			snprintf(first, sizeof(first), "row %zu of series %u is back, deleted at operation %zu", i,
+			    row->series, row->must_go_op);
 	}
 	free(look->seen);
 	look->seen = NULL;
@@ -265,8 +277,9 @@ world_look_end(struct world_look *look, size_t acked_before)
 		return 0;
 	if (first[0] != '\0')
 		snprintf(world->message, sizeof(world->message), "%s", first);
-	return ERR(ERR_BUG_CODE, "%" PRIu64 " rows missing, %" PRIu64 " twice, %" PRIu64 " foreign, %" PRIu64 " back: %s", missing,
-		look->twice, look->foreign, undead, world->message);
+	return ERR(ERR_BUG_CODE,
+	    "%" PRIu64 " rows missing, %" PRIu64 " twice, %" PRIu64 " foreign, %" PRIu64 " back: %s", missing,
+	    look->twice, look->foreign, undead, world->message);
 }
 
 /* "m{group="g0",s="12"}" -> 12; UINT32_MAX: not one of ours. */
@@ -284,7 +297,10 @@ int
 world_look_storage(struct world_look *look, struct storage *storage)
 {
 	struct bytes match = bytes_of_text("m{group=~\"g[0-9]+\"}");
-	struct storage_query query = { .matches = &match, .matches_count = 1, .from_ms = look->from_ms, .to_ms = look->to_ms };
+	struct storage_query query = { .matches = &match,
+		.matches_count = 1,
+		.from_ms = look->from_ms,
+		.to_ms = look->to_ms };
 	struct storage_columns columns;
 	struct storage_select *select;
 	bool found;
@@ -306,7 +322,8 @@ world_look_storage(struct world_look *look, struct storage *storage)
 }
 
 static int
-look_and_compare(struct world *world, struct storage *storage, size_t k, size_t acked_before, int64_t from_ms, int64_t to_ms)
+look_and_compare(struct world *world, struct storage *storage, size_t k, size_t acked_before, int64_t from_ms,
+    int64_t to_ms)
 {
 	struct world_look look;
 	int rc = world_look_begin(world, k, &look);

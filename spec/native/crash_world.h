@@ -21,11 +21,11 @@ enum { WORLD_ROWS_MAX = 60000, WORLD_SNAPSHOTS_MAX = 8, WORLD_TEXT_MAX = 1024, W
 struct world_row {
 	int64_t at_ms;
 	uint32_t series;
-	size_t submitted_op;  /* the journal's length when its add was called */
-	size_t acked_op;      /* and when flush said that it is durable; SIZE_MAX: never */
-	size_t may_go_op;     /* from here on it may be missing (deleted, dropped); SIZE_MAX: never */
-	size_t must_go_op;    /* from here on it must be missing */
-	bool accepted;        /* its add said yes */
+	size_t submitted_op; /* the journal's length when its add was called */
+	size_t acked_op;     /* and when flush said that it is durable; SIZE_MAX: never */
+	size_t may_go_op;    /* from here on it may be missing (deleted, dropped); SIZE_MAX: never */
+	size_t must_go_op;   /* from here on it must be missing */
+	bool accepted;       /* its add said yes */
 };
 
 struct world_snapshot {
@@ -35,10 +35,10 @@ struct world_snapshot {
 
 struct world {
 	struct mem mem;
-	struct io *crash, *io;        /* io is the fault wrapper around crash */
+	struct io *crash, *io; /* io is the fault wrapper around crash */
 	struct clock clock;
 	struct storage_options options;
-	uint64_t small_part_bytes;    /* above: big; 0: the engine's own choice */
+	uint64_t small_part_bytes; /* above: big; 0: the engine's own choice */
 	struct storage *storage;
 	struct world_row *rows;
 	size_t rows_count;
@@ -56,7 +56,8 @@ int world_open(struct world *world);
 void world_set_small_part_bytes(struct table *table, uint64_t bytes);
 /* How a closed world's engine is opened on another disk, to look at a state. */
 int world_open_on(struct world *world, struct io *io, const char *path, bool read_only, struct storage **out);
-int world_add(struct world *world, uint32_t n, uint32_t first_series, uint32_t series, int64_t first_ms, int64_t step_ms);
+int world_add(struct world *world, uint32_t n, uint32_t first_series, uint32_t series, int64_t first_ms,
+    int64_t step_ms);
 int world_flush(struct world *world);
 /* Marks all rows submitted so far as durable. */
 void world_ack(struct world *world);

@@ -23,8 +23,8 @@ struct tt_index {
 	uint64_t longest_ns; /* of the registrations of tt_index_bench: one of them seals */
 };
 
-struct tt_index *
-tt_index_open(const char *root, int layout, bool read_only, double now_ms, double retention_ms, uint32_t staging_max);
+struct tt_index *tt_index_open(const char *root, int layout, bool read_only, double now_ms, double retention_ms,
+    uint32_t staging_max);
 int tt_index_close(struct tt_index *test, double *live_blocks, double *open_files);
 int tt_index_register(struct tt_index *test, uint32_t account, uint32_t project, const char *labels, size_t n,
     double date, uint64_t *id, bool *created);

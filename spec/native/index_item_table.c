@@ -22,11 +22,12 @@ int tt_item_dump_part(struct io *io, struct mem *mem, const char *path, const ch
 int tt_item_step_all(struct item_table *table, size_t most, size_t *units);
 struct log *tt_item_log_create(struct mem *mem, const struct clock *clock);
 void tt_item_log_delete(struct log *log);
-int tt_item_block_round(struct mem *mem, struct bytes framed, int level, struct buf *header, struct buf *items, struct buf *lens,
-    struct buf *out);
+int tt_item_block_round(struct mem *mem, struct bytes framed, int level, struct buf *header, struct buf *items,
+    struct buf *lens, struct buf *out);
 int tt_item_block_decode(struct mem *mem, struct bytes header, struct bytes items, struct bytes lens, struct buf *out);
 int tt_item_join(struct mem *mem, struct bytes framed, uint8_t tenant_bytes, struct buf *out);
-int tt_item_write_part(struct io *io, struct mem *mem, const char *directory, struct bytes framed, int level, struct item_part_name *name);
+int tt_item_write_part(struct io *io, struct mem *mem, const char *directory, struct bytes framed, int level,
+    struct item_part_name *name);
 int tt_item_unzstd(struct mem *mem, struct bytes frame, struct buf *out);
 int tt_item_zstd(struct mem *mem, struct bytes content, struct buf *out);
 int tt_item_index_content(struct io *io, struct mem *mem, const char *part, struct buf *metaindex, struct buf *index);
@@ -234,8 +235,8 @@ tt_item_block_decode(struct mem *mem, struct bytes header, struct bytes items, s
 }
 
 int
-tt_item_block_round(struct mem *mem, struct bytes framed, int level, struct buf *header, struct buf *items, struct buf *lens,
-    struct buf *out)
+tt_item_block_round(struct mem *mem, struct bytes framed, int level, struct buf *header, struct buf *items,
+    struct buf *lens, struct buf *out)
 {
 	struct item_block_header made;
 	struct item_builder builder;
@@ -301,7 +302,8 @@ tt_item_join(struct mem *mem, struct bytes framed, uint8_t tenant_bytes, struct 
 /* -- Parts ------------------------------------------------------------------------------------------------------------ */
 
 int
-tt_item_write_part(struct io *io, struct mem *mem, const char *directory, struct bytes framed, int level, struct item_part_name *name)
+tt_item_write_part(struct io *io, struct mem *mem, const char *directory, struct bytes framed, int level,
+    struct item_part_name *name)
 {
 	struct item_writer *writer;
 	struct bytes item;
@@ -467,7 +469,8 @@ static void
 storm_wait(struct item_table *table, bool merging)
 {
 	for (int i = 0; i < 10000; i++) {
-		if (merging ? !item_table_force_merging(table) : item_table_durable_seq(table) == item_table_last_seq(table))
+		if (merging ? !item_table_force_merging(table)
+			    : item_table_durable_seq(table) == item_table_last_seq(table))
 			return;
 		usleep(1000);
 	}

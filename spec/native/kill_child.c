@@ -31,7 +31,8 @@ int tt_kill_child(const char *path, const char *progress_path, uint64_t first, u
 struct tt_kill_progress *tt_kill_progress_map(const char *path);
 void tt_kill_progress_read(const struct tt_kill_progress *progress, uint64_t *numbers);
 void tt_kill_progress_unmap(struct tt_kill_progress *progress);
-int tt_kill_look(const char *path, uint64_t submitted, uint64_t acked_from, uint64_t acked, uint8_t *known, uint64_t *rows);
+int tt_kill_look(const char *path, uint64_t submitted, uint64_t acked_from, uint64_t acked, uint8_t *known,
+    uint64_t *rows);
 
 struct tt_kill_progress *
 tt_kill_progress_map(const char *path)
@@ -111,8 +112,7 @@ live(const char *path, struct tt_kill_progress *progress, uint64_t n, uint64_t s
 			TRY(storage_force_merge(storage, NULL, true, &ticket, &merges));
 			progress->acked = n;
 			break;
-		default:
-			usleep(500);
+		default: usleep(500);
 		}
 	}
 }
@@ -182,7 +182,8 @@ tt_kill_look(const char *path, uint64_t submitted, uint64_t acked_from, uint64_t
 		rc = look_at(storage, submitted, seen, rows);
 		for (i = 0; i < submitted && rc == 0; i++)
 			if (!seen[i] && (known[i] || (i >= acked_from && i < acked)))
-				rc = ERR(ERR_BUG_CODE, "row %" PRIu64 " is missing, which %s", i, known[i] ? "was there before" : "was acknowledged");
+				rc = ERR(ERR_BUG_CODE, "row %" PRIu64 " is missing, which %s", i,
+				    known[i] ? "was there before" : "was acknowledged");
 		close_rc = storage_close(storage);
 		rc = rc != 0 ? rc : close_rc;
 	}

@@ -113,9 +113,10 @@ tt_merge(struct tt_table_env *env, struct part **sources, size_t n, const struct
     const char *parent, struct part **out, struct merge_counts *counts, uint64_t *steps, size_t *damaged)
 {
 	char tmp[600], name[PART_NAME_MAX], path[800];
-	struct merge_options options = {
-		.io = env->io, .mem = &env->mem, .deleted = &env->deleted, .retention_deadline_ms = spec->deadline_ms
-	};
+	struct merge_options options = { .io = env->io,
+		.mem = &env->mem,
+		.deleted = &env->deleted,
+		.retention_deadline_ms = spec->deadline_ms };
 	struct part_header header;
 	struct merge *merge;
 	bool done = false;

@@ -439,8 +439,8 @@ tt_part_query(struct tt_part_env *env, struct part *part, const struct tsid *tsi
 }
 
 /* The header of every block, in part order; at most cap. */
-int
-tt_part_headers(struct tt_part_env *env, struct part *part, struct block_header *headers, size_t cap, size_t *count);
+int tt_part_headers(struct tt_part_env *env, struct part *part, struct block_header *headers, size_t cap,
+    size_t *count);
 int
 tt_part_headers(struct tt_part_env *env, struct part *part, struct block_header *headers, size_t cap, size_t *count)
 {

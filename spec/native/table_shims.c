@@ -98,15 +98,17 @@ tt_table_delete_series(struct tt_table_env *env, uint64_t metric_id)
 }
 
 /* The n-th call (of these kinds; 0: any) fails with this errno, once or for ever; n 0: none. */
-void tt_table_fault(
-    struct tt_table_env *env, uint64_t n, int errno_value, bool for_ever, uint32_t calls, const char *path_part);
+void tt_table_fault(struct tt_table_env *env, uint64_t n, int errno_value, bool for_ever, uint32_t calls,
+    const char *path_part);
 void
-tt_table_fault(
-    struct tt_table_env *env, uint64_t n, int errno_value, bool for_ever, uint32_t calls, const char *path_part)
+tt_table_fault(struct tt_table_env *env, uint64_t n, int errno_value, bool for_ever, uint32_t calls,
+    const char *path_part)
 {
-	struct io_fault_plan plan = {
-		.fail_at = n, .for_ever = for_ever, .errno_value = errno_value, .calls = calls, .path_part = path_part
-	};
+	struct io_fault_plan plan = { .fail_at = n,
+		.for_ever = for_ever,
+		.errno_value = errno_value,
+		.calls = calls,
+		.path_part = path_part };
 
 	io_fault_plan(env->io, &plan);
 }
@@ -335,8 +337,8 @@ tt_table_rows(struct tt_table_env *env, int64_t min_ms, int64_t max_ms, const ui
 	if (rc == 0) {
 		*partial = view.partial;
 		for (size_t i = 0; i < view.count && rc == 0; i++)
-			rc = tt_table_read_part(
-			    env, view.parts[i], true, ids == NULL ? NULL : &wanted, min_ms, max_ms, rows);
+			rc = tt_table_read_part(env, view.parts[i], true, ids == NULL ? NULL : &wanted, min_ms, max_ms,
+			    rows);
 		table_view_close(&view);
 	}
 	u64set_free(&wanted);
@@ -427,8 +429,8 @@ tt_table_crash_describe(struct tt_table_env *env, uint64_t index, char *text, si
 }
 
 /* What a crash before operation k leaves, as an environment of its own; NULL when memory ran out. *fingerprint tells states apart. */
-struct tt_table_env *
-tt_table_crash_state(struct tt_table_env *env, uint64_t k, int model, int data, uint64_t seed, uint64_t *fingerprint);
+struct tt_table_env *tt_table_crash_state(struct tt_table_env *env, uint64_t k, int model, int data, uint64_t seed,
+    uint64_t *fingerprint);
 struct tt_table_env *
 tt_table_crash_state(struct tt_table_env *env, uint64_t k, int model, int data, uint64_t seed, uint64_t *fingerprint)
 {
