@@ -11,7 +11,7 @@ describe("four threads that add and two that search", function()
   for _, threads in ipairs { 0, 1, 4 } do
     it(("see every acknowledged row, and all end when the database is closed, with %d background threads"):format(threads), function()
       local report = ffi.new("char[2048]")
-      local rc = native.lib.tt_storage_stress(module.directory() .. "/db", 300, threads, report, 2048)
+      local rc = native.lib.tt_storage_stress(module.directory() .. "/db", 100, threads, report, 2048)
       assert(rc == 0, ffi.string(report))
     end)
   end
