@@ -136,8 +136,8 @@ else
 			case "$folders" in *"$folder"*) printf '%s\n' "$folder" ;; esac
 		done
 		for folder in $folders; do
-			# The packaging and style checks run no code of the core.
-			[ "$folder" = spec/checks ] || printf 'asan/%s\n' "${folder#spec/}"
+			# These run no code of the core.
+			case "$folder" in spec/checks | spec/bench) ;; *) printf 'asan/%s\n' "${folder#spec/}" ;; esac
 		done
 		for file in spec/*/threads_spec.lua; do [ -e "$file" ] && printf 'tsan/%s\n' "${file#spec/}"; done
 		for folder in $folders; do
