@@ -188,7 +188,7 @@ struct tse_log_entry {
 
 /* What happened in the background: the end of a ticket, a part that was set aside, a partition that became read-only. */
 struct tse_event {
-	char kind[16]; /* "flush" "start" "done" "failed" "drop" "damaged" "read_only" "lost" */
+	char kind[16]; /* "done" "failed" "damaged" "read_only" "lost" */
 	char partition[8];
 	int64_t at_ms;
 	uint64_t ticket; /* of wait = false calls; 0: none */

@@ -368,7 +368,7 @@ function Db:step(budget_us)
 end
 
 ---@class tsengine.Event
----@field kind string  flush, start, done, failed, drop, damaged, read_only, lost
+---@field kind "done"|"failed"|"damaged"|"read_only"|"lost"
 ---@field at_ms number
 ---@field partition? string
 ---@field ticket? integer  of the call with wait = false that has ended
