@@ -46,7 +46,7 @@ need_peer() {
 	say "unpacking victoria-metrics into .local/peer"
 	refresh_package_lists
 	mkdir -p "$local_tree/peer"
-	(cd "$local_tree/peer" && apt-get download -qq victoria-metrics && dpkg -x victoria-metrics_*.deb . && rm -f ./*.deb) ||
+	(cd "$local_tree/peer" && apt-get download -qq -o APT::Sandbox::User=root victoria-metrics && dpkg -x victoria-metrics_*.deb . && rm -f ./*.deb) ||
 		fail "victoria-metrics could not be downloaded"
 }
 
