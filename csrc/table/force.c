@@ -145,7 +145,10 @@ item_end(struct force_item *item, int rc)
 	struct partition *partition = item->partition;
 
 	lock_take(&partition->lock);
-	job_own_parts(partition, item->parts, item->parts_count, 0);
+	/* A job that failed let go of its own parts before: another may have them by now. */
+	for (size_t i = 0; i < item->parts_count; i++)
+		if (item->parts[i]->table.busy == item->owner)
+			job_own_parts(partition, &item->parts[i], 1, 0);
 	partition->forced = partition->draining = false;
 	partition_refresh(partition);
 	lock_release(&partition->lock);
@@ -165,12 +168,24 @@ item_begin(struct force_item *item)
 	lock_take(&partition->lock);
 	mine = !partition->forced;
 	if (mine) {
-		partition->forced = partition->draining = true;
+		partition->forced = true; /* flushes go on until the raw rows are parts: they may be what makes room */
 		partition->convert_wanted = item->force->epoch;
 		item->state = FORCE_DRAIN;
 	}
 	lock_release(&partition->lock);
 	return mine;
+}
+
+/* Nobody merges, publishes or removes a part; the partition's lock is held. */
+static bool
+is_still(const struct partition *partition)
+{
+	if (partition->jobs_active > 0 || partition->committing > 0)
+		return false;
+	for (size_t i = 0; i < partition->slots_count; i++)
+		if (partition->slots[i].part->table.busy != 0)
+			return false;
+	return true;
 }
 
 /* Every part that is not damaged belongs to the item now; the partition's lock is held. */
@@ -218,7 +233,8 @@ item_drain(struct force_item *item)
 	if (partition_raw_epoch(partition) <= item->force->epoch)
 		return; /* the conversion comes first, it has the highest priority */
 	lock_take(&partition->lock);
-	if (partition->jobs_active == 0 && partition->committing == 0) {
+	partition->draining = true;
+	if (is_still(partition)) {
 		item->state = FORCE_MERGE;
 		partition->draining = false;
 		rc = own_all_parts(item);
@@ -313,7 +329,8 @@ force_can_start(const struct force_list *list)
 				return true;
 			if (item->state == FORCE_DRAIN &&
 			    (partition->read_only || partition->closed ||
-				(partition->jobs_active == 0 && partition_raw_epoch(partition) > force->epoch)))
+				((partition->jobs_active == 0 || !partition->draining) &&
+				    partition_raw_epoch(partition) > force->epoch)))
 				return true;
 			if (item->state == FORCE_MERGE && item->job == NULL)
 				return true;

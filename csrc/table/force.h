@@ -4,7 +4,7 @@
  *
  *   PENDING --> DRAIN --> MERGE --> ... --> DONE
  *
- *   DRAIN   raw rows become parts, running jobs end, no new ones start
+ *   DRAIN   raw rows become parts, then running jobs end and no new ones start
  *   MERGE   all parts are owned; while there are more than the fan, the smallest of them become one, so that the last
  *           merge takes exactly the fan. A single part is rewritten too: deleted rows go, dedup is applied.
  *

@@ -31,6 +31,7 @@ partition_create(struct table_shared *shared, int month, struct partition **out)
 	partition->retry_tick_ms = INT64_MIN;
 	partition->merge_retry_tick_ms[TREE_SMALL] = partition->merge_retry_tick_ms[TREE_BIG] = INT64_MIN;
 	partition->convert_retry_tick_ms = INT64_MAX;
+	partition->detach_retry_tick_ms = INT64_MIN;
 	for (int tree = TREE_SMALL; tree <= TREE_BIG; tree++) {
 		partition->path[tree] = mem_printf(mem, "%s/%s", shared->tree_path[tree], partition->name);
 		partition->tail[tree] = mem_printf(mem, "%s/%s", tree == TREE_SMALL ? "small" : "big", partition->name);
@@ -363,23 +364,25 @@ partition_retry_now(struct partition *partition)
 	for (struct raw_rows *raw = partition->converting; raw != NULL; raw = raw->next)
 		raw->retry_tick_ms = INT64_MIN;
 	refresh_convert_retry(partition);
-	partition->retry_tick_ms = INT64_MIN;
+	partition->retry_tick_ms = partition->detach_retry_tick_ms = INT64_MIN;
 	lock_release(&partition->lock);
 }
 
 int64_t
 partition_raw_due(const struct partition *partition, int64_t now_ms)
 {
-	int64_t due = partition->convert_retry_tick_ms;
+	int64_t due = INT64_MAX, retry = partition->detach_retry_tick_ms, leftovers = partition->convert_retry_tick_ms;
 	uint64_t wanted = convert_wanted(partition);
 
 	for (unsigned i = 0; i < partition->shards_count; i++) {
-		if (partition->shards[i].epoch <= wanted)
-			return now_ms;
-		if (partition->shards[i].due_tick_ms < due)
-			due = partition->shards[i].due_tick_ms;
+		int64_t one = partition->shards[i].epoch <= wanted ? now_ms : partition->shards[i].due_tick_ms;
+
+		if (one < due)
+			due = one;
 	}
-	return due;
+	if (due < retry)
+		due = retry;
+	return due < leftovers ? due : leftovers;
 }
 
 /* Leaves what is more than one step should convert in the list, as rows of their own. */
@@ -423,8 +426,15 @@ partition_convert_due(struct partition *partition, int64_t now_ms, bool *did)
 	for (unsigned i = 0; i < partition->shards_count && raw == NULL; i++) {
 		struct shard *shard = &partition->shards[i];
 
-		if (shard->due_tick_ms <= now_ms || shard->epoch <= convert_wanted(partition))
-			TRY(detach(partition, shard, false, &raw));
+		if (shard->due_tick_ms > now_ms && shard->epoch > convert_wanted(partition))
+			continue;
+		if (detach(partition, shard, false, &raw) != 0) {
+			/* A flush of other parts may make room, and comes after conversions: they must pause. */
+			partition_set_back(partition, false);
+			partition->detach_retry_tick_ms =
+			    tick_add(clock_tick_ms(partition->shared->env.clock), SPACE_RECHECK_MS);
+			return ERR_MEMORY;
+		}
 	}
 	if (raw == NULL)
 		return 0;

@@ -42,12 +42,12 @@ struct partition {
 	struct part_slot *slots;
 	size_t slots_count, slots_room;
 	uint64_t suffix; /* last one used; starts at the wall clock in ns */
-	unsigned jobs_active;
-	unsigned committing; /* publishes and removals that move directories now */
-	struct cond still;   /* signalled when committing becomes 0 */
-	unsigned snapshots;
-	bool forced;              /* a force merge has it: no other merges */
-	bool draining;            /* and waits for the jobs that run: no new flush either */
+	_Atomic unsigned jobs_active;
+	_Atomic unsigned committing; /* publishes and removals that move directories now */
+	struct cond still;           /* signalled when committing becomes 0 */
+	_Atomic unsigned snapshots;
+	_Atomic bool forced;      /* a force merge has it: no other merges */
+	_Atomic bool draining;    /* and waits for the jobs that run: no new flush either */
 	uint64_t damaged;         /* parts left out or found damaged */
 	struct err_saved failure; /* code != 0: why it is read-only */
 	struct err_saved setback; /* the last failure that did not make it read-only (no space, no memory) */
@@ -59,6 +59,7 @@ struct partition {
 	_Atomic uint64_t flush_epoch;           /* least epoch of an idle in-memory part; UINT64_MAX: none */
 	_Atomic int64_t retry_tick_ms;          /* after a setback: no job before; INT64_MIN: none */
 	_Atomic int64_t convert_retry_tick_ms;  /* raw rows that could not be converted; INT64_MAX: none */
+	_Atomic int64_t detach_retry_tick_ms;   /* no memory to take rows out of a shard: not before; INT64_MIN: none */
 	_Atomic uint64_t convert_wanted;        /* raw rows of this epoch and before must become a part */
 	_Atomic bool merge_wanted[2];           /* the parts of this tree changed since the plan found nothing */
 	_Atomic int64_t merge_retry_tick_ms[2]; /* no plan before: the disk was too full for it; INT64_MIN: none */

@@ -380,6 +380,17 @@ publish_abort(struct publish *publish)
 
 /* -- Removal ---------------------------------------------------------------------------------------------------------- */
 
+/* The part has left its place: from here on a failure is none that could be tried again. */
+static int
+sync_removal(const struct partition *partition, enum tree tree, const struct part *part)
+{
+	int rc = io_fsync_dir(partition->shared->env.io, partition->path[tree]);
+
+	if (rc == ERR_NOSPACE || rc == ERR_MEMORY)
+		rc = ERR(ERR_IO, "%s was removed, but its directory could not be synced", part->name);
+	return rc;
+}
+
 int
 publish_remove(struct partition *partition, struct part *part, bool *blocked)
 {
@@ -403,7 +414,7 @@ publish_remove(struct partition *partition, struct part *part, bool *blocked)
 		trash = mem_printf(shared->env.mem, "%s/tmp/%016" PRIX64 ".removed", partition->path[tree], id);
 		rc = trash == NULL ? ERR_MEMORY : io_rename(shared->env.io, part->path, trash);
 		if (rc == 0)
-			rc = sync_directory(partition, tree, "");
+			rc = sync_removal(partition, tree, part);
 	}
 	lock_take(&partition->lock);
 	partition_commit_end(partition);

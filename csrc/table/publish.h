@@ -49,7 +49,10 @@ NODISCARD int publish_step(struct publish *publish, bool *done, bool *blocked);
 /* After an error, or instead of going on. */
 void publish_abort(struct publish *publish);
 
-/* A part vanishes with its rows (retention). Files are renamed into tmp/ first. *blocked as above. One fsync. */
+/*
+ * A part vanishes with its rows (retention). Files are renamed into tmp/ first. *blocked as above. One fsync.
+ * ERR_NOSPACE, ERR_MEMORY: nothing happened; any other error: the partition must become read-only.
+ */
 NODISCARD int publish_remove(struct partition *partition, struct part *part, bool *blocked);
 /* Recovery: a part found on disk appears. */
 NODISCARD int publish_found(struct partition *partition, struct part *part);

@@ -29,6 +29,7 @@ table_upkeep_init(struct table *table)
 	table->stale_tick_ms = options->retention_ms > 0 ? tick_add(now, STALE_EVERY_MS) : INT64_MAX;
 	table->drop_tick_ms = options->retention_ms > 0 ? tick_add(now, DROP_EVERY_MS) : INT64_MAX;
 	table->dedup_tick_ms = options->dedup_interval_ms > 0 ? tick_add(now, DEDUP_EVERY_MS) : INT64_MAX;
+	table->drop_retry_tick_ms = INT64_MIN;
 }
 
 int64_t
@@ -40,9 +41,10 @@ table_upkeep_due(const struct table *table)
 		const struct partition *partition = table->dropping;
 
 		/* while its jobs end there is nothing to do here */
-		if (table->drop_state != DROP_DRAIN ||
-		    (partition->jobs_active == 0 && partition->committing == 0 && partition->snapshots == 0))
-			return INT64_MIN;
+		if ((table->drop_state != DROP_DRAIN ||
+			(partition->jobs_active == 0 && partition->committing == 0 && partition->snapshots == 0)) &&
+		    table->drop_retry_tick_ms < due)
+			due = table->drop_retry_tick_ms;
 	} else if (table->drop_tick_ms < due) {
 		due = table->drop_tick_ms;
 	}
@@ -73,7 +75,8 @@ find_stale(struct partition *partition, int64_t deadline_ms, uint64_t owner)
 	return stale;
 }
 
-static int
+/* false: not now, the next round tries again. */
+static bool
 remove_stale(struct table *table, struct partition *partition, struct part *part)
 {
 	uint64_t bytes = part->bytes;
@@ -84,16 +87,15 @@ remove_stale(struct table *table, struct partition *partition, struct part *part
 		table->shared.counters.parts_dropped++;
 		log_write(table->shared.env.log, LOG_INFO,
 		    "%s: a part of %" PRIu64 " bytes was out of retention and is gone", partition->name, bytes);
-		return 0;
+		return true;
 	}
+	if (rc != 0 && rc != ERR_MEMORY && rc != ERR_NOSPACE)
+		partition_set_read_only(partition);
 	lock_take(&partition->lock);
 	job_own_parts(partition, &part, 1, 0);
+	partition_refresh(partition);
 	lock_release(&partition->lock);
-	if (rc == ERR_MEMORY)
-		return 0; /* the next round tries again */
-	if (rc != 0)
-		partition_set_read_only(partition);
-	return 0;
+	return false;
 }
 
 /* One part a step; the round is over when no partition has one. */
@@ -102,8 +104,8 @@ step_stale(struct table *table, bool *did)
 {
 	int64_t deadline = clock_now_ms(table->shared.env.clock) - table->shared.options.retention_ms;
 	struct partition **partitions;
+	bool over = true;
 	size_t count;
-	int rc = 0;
 
 	TRY(table_list(table, &partitions, &count));
 	for (size_t i = 0; i < count && !*did; i++) {
@@ -111,13 +113,13 @@ step_stale(struct table *table, bool *did)
 
 		if (part != NULL) {
 			*did = true;
-			rc = remove_stale(table, partitions[i], part);
+			over = !remove_stale(table, partitions[i], part);
 		}
 	}
 	mem_free(table->shared.env.mem, partitions);
-	if (!*did)
+	if (over)
 		table->stale_tick_ms = tick_add(clock_tick_ms(table->shared.env.clock), STALE_EVERY_MS);
-	return rc;
+	return 0;
 }
 
 /* -- Months out of retention --------------------------------------------------------------------------------------------- */
@@ -149,6 +151,7 @@ start_drop(struct table *table, bool *did)
 	if (partition != NULL) {
 		table->dropping = partition;
 		table->drop_state = DROP_DRAIN;
+		table->drop_retry_tick_ms = INT64_MIN;
 	} else {
 		table->drop_tick_ms = tick_add(clock_tick_ms(table->shared.env.clock), DROP_EVERY_MS);
 	}
@@ -280,6 +283,13 @@ continue_drop(struct table *table, bool *did)
 	case DROP_MOVE_BIG: rc = move_to_trash(table, partition, TREE_BIG); break;
 	case DROP_SYNC_BIG: rc = sync_moved(table, TREE_BIG); break;
 	}
+	if ((rc == ERR_NOSPACE || rc == ERR_MEMORY) &&
+	    (table->drop_state == DROP_MOVE_SMALL || table->drop_state == DROP_MOVE_BIG)) {
+		/* Nothing was moved. It must not end here: on a full disk this month may be the space that is missing. */
+		table->drop_retry_tick_ms = tick_add(clock_tick_ms(table->shared.env.clock), SPACE_RECHECK_MS);
+		*did = false;
+		return 0;
+	}
 	lock_take(&table->lock);
 	if (rc == 0 && table->drop_state != DROP_SYNC_BIG) {
 		table->drop_state++;
@@ -309,9 +319,9 @@ needs_dedup(struct partition *partition, int64_t interval_ms)
 
 	lock_take(&partition->lock);
 	for (size_t i = 0; i < partition->slots_count; i++)
-		if (partition->slots[i].part->tier != PART_TIER_MEM &&
+		if (partition->slots[i].part->tier != PART_TIER_MEM && !partition->slots[i].part->table.damaged &&
 		    partition->slots[i].part->min_dedup_interval_ms < least)
-			least = partition->slots[i].part->min_dedup_interval_ms;
+			least = partition->slots[i].part->min_dedup_interval_ms; /* a damaged one is never merged */
 	lock_release(&partition->lock);
 	return least < interval_ms && !partition->read_only;
 }
@@ -342,9 +352,9 @@ table_upkeep_step(struct table *table, bool *did)
 	int64_t now = clock_tick_ms(table->shared.env.clock);
 
 	*did = false;
-	if (table->dropping != NULL)
+	if (table->dropping != NULL && table->drop_retry_tick_ms <= now)
 		TRY(continue_drop(table, did));
-	else if (table->drop_tick_ms <= now)
+	else if (table->dropping == NULL && table->drop_tick_ms <= now)
 		start_drop(table, did);
 	if (*did)
 		return 0;

@@ -34,7 +34,8 @@ struct table {
 	bool upkeep_running; /* one thread at a time does the three */
 	struct partition *dropping;
 	enum drop_state drop_state;
-	char *drop_moved; /* where the half that was renamed is now, until that is durable */
+	int64_t drop_retry_tick_ms; /* the disk was too full even for a rename: not before; INT64_MIN: none */
+	char *drop_moved;           /* where the half that was renamed is now, until that is durable */
 };
 
 /* Finds or makes (create) the partition of a month; *out NULL: there is none. */
