@@ -219,6 +219,7 @@ struct world *tt_world_new(int64_t now_ms, const char *path);
 void tt_world_free(struct world *world);
 int tt_world_open(struct world *world);
 int tt_world_close(struct world *world);
+int tt_world_open_once(struct world *world, struct io *io, const char *path);
 void tt_world_abandon(struct world *world);
 int tt_world_add(struct world *world, uint32_t n, uint32_t first_series, uint32_t series, int64_t first_ms, int64_t step_ms);
 int tt_world_flush(struct world *world);
@@ -279,6 +280,16 @@ int
 tt_world_open(struct world *world)
 {
 	return world_open(world);
+}
+
+/* Opens a database on any disk and closes it again. */
+int
+tt_world_open_once(struct world *world, struct io *io, const char *path)
+{
+	struct storage *storage;
+
+	TRY(world_open_on(world, io, path, false, &storage));
+	return storage_close(storage);
 }
 
 /* A close that says 0 has made everything durable. */
