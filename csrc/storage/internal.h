@@ -60,7 +60,7 @@ struct steps {
 	/* trouble that was told already */
 	int last_code;
 	char last_message[256];
-	uint64_t damaged_told, read_only_told;
+	_Atomic uint64_t damaged_told, failed_told;
 	_Atomic bool index_full; /* the index met a full disk, as far as anybody knows */
 	_Atomic int64_t retry_at_tick_ms;
 };
@@ -130,6 +130,8 @@ void steps_stop(struct storage *storage);
 /* One unit of what is due. *did false: nothing was, or others do it. Errors are told by log and events. */
 void steps_unit(struct storage *storage, uint64_t budget_us, bool *did);
 int64_t steps_next_tick_ms(struct storage *storage);
+/* Events for partitions that became read-only and parts that were found damaged since the last call. */
+void steps_tell_trouble(struct storage *storage);
 /* Work may have become due earlier. A hook of the table: takes only a leaf lock. */
 void steps_wake(void *storage);
 /* After index registrations, which have no hook of their own. */

@@ -208,8 +208,12 @@ resolve_reclaim(struct storage *storage)
 	if (rc == 0 && !done)
 		return;
 	/* rows that cannot be written keep their numbers until close */
-	if (rc == 0)
+	if (rc == 0) {
+		/* a view taken before the rows became parts may still look their numbers up */
+		gate_shut(&storage->moment_gate);
 		series_map_reclaim(&storage->map, before);
+		gate_open(&storage->moment_gate);
+	}
 	lock_take(&storage->jobs_lock);
 	if (storage->reclaim_ticket == ticket)
 		atomic_store(&storage->reclaiming, false);

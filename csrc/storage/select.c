@@ -358,6 +358,7 @@ source_damaged(struct storage_select *select, struct select_source *source)
 	source->cursor = NULL;
 	log_write(&select->storage->log, LOG_ERROR, "a query leaves out a damaged part: %s", err_message());
 	table_part_damaged(select->storage->table, source->part);
+	steps_tell_trouble(select->storage);
 	TRY(buf_append_text(&select->partial, source->part->name));
 	return buf_append_u8(&select->partial, '\n');
 }

@@ -25,19 +25,42 @@ enum { BUSY_WAIT_MS = 4, MANUAL_LOOK_MS = 5, JOBS_LOOK_MS = 5, RETRY_MS = 1000, 
 
 /* -- Trouble ------------------------------------------------------------------------------------------------------------ */
 
+/* The names of damaged parts behind the first `told` ones. */
 static void
-tell_read_only(struct storage *storage)
+tell_damaged(struct storage *storage, uint64_t told, uint64_t now)
 {
-	struct table_stats stats;
+	struct buf names;
+	size_t start = 0;
 
-	table_stats(storage->table, &stats);
-	if (stats.partitions_read_only > storage->steps.read_only_told)
-		events_put(&storage->events, "read_only", "", 0, stats.partitions_read_only, ERR_READONLY,
-		    err_message());
-	if (stats.parts_damaged > storage->steps.damaged_told)
-		events_put(&storage->events, "damaged", "", 0, stats.parts_damaged, ERR_CORRUPTED, err_message());
-	storage->steps.read_only_told = stats.partitions_read_only;
-	storage->steps.damaged_told = stats.parts_damaged;
+	buf_init(&names, &storage->mem);
+	if (table_damaged_names(storage->table, &names) != 0)
+		names.len = 0;
+	for (; told > 0 && start < names.len; start++)
+		told -= names.data[start] == '\n';
+	if (start < names.len && names.data[names.len - 1] == '\n')
+		names.data[names.len - 1] = 0;
+	events_put(&storage->events, "damaged", "", 0, now, ERR_CORRUPTED,
+	    start < names.len ? (const char *)names.data + start : "");
+	buf_free(&names);
+}
+
+void
+steps_tell_trouble(struct storage *storage)
+{
+	struct steps *steps = &storage->steps;
+	char partition[8], reason[sizeof(((struct storage_event *)0)->reason)];
+	uint64_t failed, damaged, told;
+
+	table_trouble(storage->table, &failed, &damaged);
+	if (UNLIKELY(atomic_load_explicit(&steps->failed_told, memory_order_relaxed) != failed &&
+		atomic_exchange(&steps->failed_told, failed) != failed))
+		while (table_failed_next(storage->table, partition, reason, sizeof(reason)))
+			events_put(&storage->events, "read_only", partition, 0, failed, ERR_READONLY, reason);
+	if (LIKELY(atomic_load_explicit(&steps->damaged_told, memory_order_relaxed) == damaged))
+		return;
+	told = atomic_exchange(&steps->damaged_told, damaged);
+	if (told < damaged)
+		tell_damaged(storage, told, damaged);
 }
 
 /* Tells an error of background work once, not every time it comes again. */
@@ -58,7 +81,6 @@ tell_error(struct storage *storage, const char *what, int code)
 		return;
 	log_write(&storage->log, LOG_ERROR, "%s: %s: %s", what, err_word(code), message);
 	events_put(&storage->events, "failed", "", 0, 0, code, message);
-	tell_read_only(storage);
 }
 
 void
@@ -133,6 +155,7 @@ steps_unit(struct storage *storage, uint64_t budget_us, bool *did)
 		*did = table_first ? unit_of_index(storage, now, &budget) : unit_of_table(storage, now, &budget);
 	if (*did)
 		atomic_fetch_add_explicit(&storage->steps.units, 1, memory_order_relaxed);
+	steps_tell_trouble(storage);
 	if (atomic_load_explicit(&storage->jobs_open, memory_order_acquire) != 0)
 		jobs_advance_all(storage);
 	if (atomic_load_explicit(&storage->reclaiming, memory_order_acquire))

@@ -282,18 +282,6 @@ check_options(const struct storage_options *o)
 	return 0;
 }
 
-/* What the parts that were set aside at open have to say. */
-static void
-tell_damaged(struct storage *storage)
-{
-	struct buf names;
-
-	buf_init(&names, &storage->mem);
-	if (table_damaged_names(storage->table, &names) == 0 && names.len > 0 && buf_append_u8(&names, 0) == 0)
-		events_put(&storage->events, "damaged", "", 0, 1, ERR_CORRUPTED, (const char *)names.data);
-	buf_free(&names);
-}
-
 static int
 inside_open(struct storage *storage, const struct storage_options *options)
 {
@@ -308,7 +296,7 @@ inside_open(struct storage *storage, const struct storage_options *options)
 	TRY(inside_open_table(storage));
 	if (!options->read_only)
 		TRY(snapshot_recover(storage));
-	tell_damaged(storage);
+	steps_tell_trouble(storage);
 	return steps_start(storage, options->read_only ? 0 : threads);
 }
 

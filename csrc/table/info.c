@@ -4,6 +4,7 @@
  */
 #include "table/table_private.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct part_list {
@@ -214,6 +215,35 @@ table_stats(struct table *table, struct table_stats *out)
 	for (size_t i = 0; i < table->dropped_count; i++)
 		out->rows_added += rows_added(table->dropped[i]);
 	lock_release(&table->lock);
+}
+
+void
+table_trouble(const struct table *table, uint64_t *partitions_failed, uint64_t *parts_damaged)
+{
+	*partitions_failed = table->shared.counters.partitions_failed;
+	*parts_damaged = table->shared.counters.parts_damaged;
+}
+
+bool
+table_failed_next(struct table *table, char name[8], char *reason, size_t reason_bytes)
+{
+	bool found = false;
+
+	lock_take(&table->lock);
+	for (size_t i = 0; i < table->partitions_count && !found; i++) {
+		struct partition *partition = table->partitions[i];
+
+		lock_take(&partition->lock);
+		found = partition->read_only && !partition->failure_told;
+		if (found) {
+			partition->failure_told = true;
+			memcpy(name, partition->name, sizeof(partition->name));
+			snprintf(reason, reason_bytes, "%s", partition->failure.message);
+		}
+		lock_release(&partition->lock);
+	}
+	lock_release(&table->lock);
+	return found;
 }
 
 int

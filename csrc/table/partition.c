@@ -115,6 +115,7 @@ partition_set_read_only(struct partition *partition)
 	if (!partition->read_only) {
 		partition->failure = saved;
 		partition->read_only = true;
+		partition->shared->counters.partitions_failed++;
 		log_write(partition->shared->env.log, LOG_ERROR,
 		    "partition %s is read-only until the database is reopened: %s", partition->name, saved.message);
 	}

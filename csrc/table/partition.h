@@ -52,6 +52,7 @@ struct partition {
 	struct err_saved failure; /* code != 0: why it is read-only */
 	struct err_saved setback; /* the last failure that did not make it read-only (no space, no memory) */
 	uint64_t setback_epoch;   /* flush requests up to this one have met it */
+	bool failure_told;        /* by table_failed_next */
 	_Atomic bool read_only;
 	_Atomic bool closed; /* dropped: out of retention */
 	/* What the scheduler looks at without the lock; kept by partition_refresh. */

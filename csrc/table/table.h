@@ -152,6 +152,10 @@ struct table_stats {
 	bool no_space;
 };
 void table_stats(struct table *table, struct table_stats *out);
+/* Partitions that became read-only and parts found damaged since open: cheap to ask after every unit. */
+void table_trouble(const struct table *table, uint64_t *partitions_failed, uint64_t *parts_damaged);
+/* A partition that became read-only and was not told yet, and why; false: there is none. */
+bool table_failed_next(struct table *table, char name[8], char *reason, size_t reason_bytes);
 /* Names of damaged parts set aside at open or found since, one per line. */
 NODISCARD int table_damaged_names(struct table *table, struct buf *out);
 

@@ -29,6 +29,7 @@ struct table_counters {
 	    rows_deduplicated;
 	_Atomic uint64_t assisted_merges, active_merges, bytes_written, flushes, parts_damaged, partitions_dropped,
 	    parts_dropped;
+	_Atomic uint64_t partitions_failed; /* that became read-only */
 };
 
 struct row_batch;
