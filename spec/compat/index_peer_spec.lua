@@ -14,7 +14,14 @@ local function pick(list) return list[math.random(#list)] end
 
 local function quoted(text) return '"' .. text:gsub('[\n"\\]', { ["\n"] = "\\n", ['"'] = '\\"', ["\\"] = "\\\\" }) .. '"' end
 
-local function random_selector()
+-- A bug of 1.79.5: beside another filter on the name it forgets that one when the regexp on the name ends in a literal with
+-- a dot ({__name__="mem.load",__name__=~"[^.]+\\.load"} lists cpu.load too). Such pairs are not asked.
+local function peer_knows(selector)
+  local _, names = selector:gsub("__name__", "")
+  return names < 2 or not selector:find("__name__[=!]~\"[^\"]*%.[^\"]*\"")
+end
+
+local function any_selector()
   local pieces = {}
   if math.random(3) == 1 then pieces[1] = "__name__=" .. quoted(pick(NAMES)) end
   for _ = 1, math.random(pieces[1] and 0 or 1, 3) do
@@ -26,6 +33,12 @@ local function random_selector()
     pieces[#pieces + 1] = key .. operator .. quoted(regexp and pick(PATTERNS) or math.random(8) == 1 and "" or pick(key == "__name__" and NAMES or VALUES))
   end
   return "{" .. table.concat(pieces, ",") .. "}"
+end
+
+local function random_selector()
+  local selector
+  repeat selector = any_selector() until peer_knows(selector)
+  return selector
 end
 
 local function peer_keys(peer, selector, from, to)
