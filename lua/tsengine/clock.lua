@@ -12,15 +12,16 @@ local Clock = {}
 Clock.__index = Clock
 Clock.__tostring = function(self) return ("tsengine.clock: %d ms"):format(self:now()) end
 
-local function check_ms(ms)
+local function check_ms(value)
+  local ms = type(value) == "cdata" and tonumber(value) or value
   if type(ms) ~= "number" or ms ~= ms or math.abs(ms) > 2 ^ 53 then
-    errors.misuse("a time in milliseconds since 1970 is needed, got %s", tostring(ms))
+    errors.misuse("a time in milliseconds since 1970 is needed, got %s", tostring(value))
   end
   return math.floor(ms)
 end
 
 --- A clock that stands at `ms` until it is moved.
----@param ms number  milliseconds since 1970 UTC
+---@param ms number|ffi.cdata*  milliseconds since 1970 UTC
 ---@return tsengine.Clock
 function M.manual(ms)
   local handle = C.tse_clock_manual(check_ms(ms))
@@ -45,7 +46,7 @@ function Clock:advance(by)
 end
 
 --- Set the clock.
----@param ms number  milliseconds since 1970 UTC
+---@param ms number|ffi.cdata*  milliseconds since 1970 UTC
 ---@return number ms  the new time
 function Clock:set(ms)
   C.tse_clock_set(self.handle, check_ms(ms))

@@ -10,6 +10,7 @@ local query = require("tsengine.query")
 local select = require("tsengine.select")
 local series = require("tsengine.series")
 local time = require("tsengine.time")
+local value_of = require("tsengine.value")
 local write = require("tsengine.write")
 
 local C = core.C
@@ -40,10 +41,16 @@ local LOG_LEVELS = { [0] = "info", [1] = "warning", [2] = "error" }
 local Db = {}
 Db.__index = Db
 
---- Raise when the database is closed; every method begins with it.
+--- Raise for a database that is closed, and for a call with a dot where a colon belongs.
+local function not_open(self)
+  if getmetatable(self) ~= Db then errors.misuse("a method is called with a colon: db:add(…), not db.add(…)") end
+  errors.misuse("the database is closed")
+end
+
+--- The handle of an open database; every method begins with it.
 local function opened(self)
-  local handle = self.handle
-  if not handle then errors.misuse("the database is closed") end
+  local handle = type(self) == "table" and self.handle
+  if not handle then not_open(self) end
   return handle
 end
 
@@ -125,13 +132,10 @@ end
 ---@param options? { tenant?: string }
 ---@return true? ok, string? message, string? code
 function Db:add(metric, timestamp, value, options)
-  local handle = self.handle
-  if not handle then errors.misuse("the database is closed") end
+  local handle = type(self) == "table" and self.handle
+  if not handle then not_open(self) end
   if type(metric) ~= "string" then metric = metric_text.text(metric) end
-  if type(value) ~= "number" then
-    if type(value) ~= "cdata" then errors.misuse("a value must be a number, got %s", type(value)) end
-    value = tonumber(value)
-  end
+  if type(value) ~= "number" then value = value_of.slow(value) end
   local ms
   if type(timestamp) == "number" and timestamp > -LIMIT and timestamp < LIMIT then
     ms = floor(timestamp)
@@ -270,10 +274,11 @@ function Db:flush(options)
 end
 
 --- Merge all parts of a partition, or of every partition, into one each.
----@param options? { partition?: string, wait?: boolean }
+---@param options? { partition?: string, wait?: boolean }|string  a string is a partition
 ---@return integer? merges_or_ticket, string? message, string? code
 function Db:force_merge(options)
   local handle = opened(self)
+  if type(options) == "string" then options = { partition = options } end
   options = options_of("force_merge", options, MERGE_NAMES)
   local wait = wait_of("force_merge", options)
   local partition = inspect.partition_of("force_merge", options.partition)
@@ -281,6 +286,9 @@ function Db:force_merge(options)
   if rc ~= 0 then return errors.failure(C, rc) end
   return tonumber(wait == 0 and out_ticket[0] or out_count[0])
 end
+
+--- The core would read such a name only up to the zero.
+local function zero_in_name() return errors.fail("FORMAT", "a snapshot's name has no zero bytes") end
 
 --- Take a snapshot: a directory of hard links below snapshots/ that victoria-metrics opens as its own.
 ---@param name? string|{ name?: string, wait?: boolean }  YYYYMMDDhhmmss-HEX; nil: made from the time
@@ -290,6 +298,7 @@ function Db:snapshot(name, options)
   local handle = opened(self)
   if type(name) == "table" then name, options = name.name, name end
   if name ~= nil and type(name) ~= "string" then errors.misuse("snapshot: the name must be text, got %s", type(name)) end
+  if name and name:find("%z") then return zero_in_name() end
   local wait = wait_of("snapshot", options_of("snapshot", options, SNAPSHOT_NAMES))
   local rc
   if wait == 1 then
@@ -317,6 +326,7 @@ end
 function Db:delete_snapshot(name)
   local handle = opened(self)
   if type(name) ~= "string" then errors.misuse("delete_snapshot: a name is needed, got %s", type(name)) end
+  if name:find("%z") then return zero_in_name() end
   local rc = C.tse_snapshot_delete(handle, name)
   if rc ~= 0 then return errors.failure(C, rc) end
   return true
@@ -413,8 +423,11 @@ end
 --- close does nothing. Running queries end.
 ---@return true? ok, string? message, string? code
 function Db:close()
-  local handle = self.handle
-  if not handle then return true end
+  local handle = type(self) == "table" and self.handle
+  if not handle then
+    if getmetatable(self) ~= Db then not_open(self) end
+    return true
+  end
   for iterator in pairs(self.queries) do iterator:interrupt() end
   if self.log then
     -- Flushed first, so that what it has to say can still be taken; close reports the same failure again.

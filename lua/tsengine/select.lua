@@ -49,18 +49,21 @@ end
 ---     for ms, value in series:points() do … end
 ---@return fun(): number?, number?  timestamp in milliseconds, value
 function Series:points()
-  local timestamps, values, count = self.timestamps, self.values, self.count
+  if getmetatable(self) ~= Series then errors.misuse("a method is called with a colon: series:points()") end
+  local count = self.timestamps and self.count -- raises when the columns are gone
   local i = -1
   return function()
     i = i + 1
     if i >= count then return nil end
-    return tonumber(timestamps[i]), values[i]
+    -- Asked for anew each time: the iterator may have moved on, or the database been closed, since the last row.
+    return tonumber(self.timestamps[i]), self.values[i]
   end
 end
 
 --- A copy whose columns outlive the iterator.
 ---@return tsengine.SelectedSeries
 function Series:copy()
+  if getmetatable(self) ~= Series then errors.misuse("a method is called with a colon: series:copy()") end
   local count = self.count
   -- One more element than rows: an array of size 0 has no address that may be passed on.
   local timestamps, values = int64s(count + 1), doubles(count + 1)
@@ -77,14 +80,18 @@ end
 ---@overload fun(): tsengine.SelectedSeries?
 local Select = {}
 
+--- Take the columns back from the series that has them.
+local function take_back(self)
+  local current = self.current
+  if not current then return end
+  current.timestamps, current.values, current.iterator = nil, nil, nil
+  self.current = nil
+end
+
 local function release(self)
   local handle = self.handle
   if not handle then return end
-  local current = self.current
-  if current then
-    current.timestamps, current.values = nil, nil
-    self.current = nil
-  end
+  take_back(self)
   self.kept_partial = M.partial_names(handle)
   self.handle = nil
   ffi.gc(handle, nil)
@@ -116,9 +123,7 @@ function Select.__call(self)
     if self.interrupted then errors.misuse("the database was closed during the query") end
     return nil
   end
-  local current = self.current
-  if current then current.timestamps, current.values = nil, nil end
-  self.current = nil
+  take_back(self)
   local rc = C.tse_select_next(handle, out_columns, out_found)
   if rc ~= 0 then
     local _, message, code = errors.failure(C, rc)
@@ -134,6 +139,8 @@ function Select.__call(self)
     count = tonumber(out_columns.count),
     timestamps = out_columns.timestamps,
     values = out_columns.values,
+    -- The columns are the query's memory: it must not be collected while they can be read here.
+    iterator = self,
   }, Series)
   self.current = series
   return series

@@ -3,6 +3,7 @@ local ffi = require("ffi")
 local core = require("tsengine.ffi")
 local errors = require("tsengine.errors")
 local time = require("tsengine.time")
+local value_of = require("tsengine.value")
 
 local C = core.C
 local floor, type, tonumber = math.floor, type, tonumber
@@ -36,6 +37,8 @@ function Series.__tostring(self)
   return ("tsengine.series: %s (%s)"):format(self.metric, self.db.handle and "open" or "closed")
 end
 
+local function no_colon() errors.misuse("a method is called with a colon: series:add(…), not series.add(…)") end
+
 --- What a failed append returns; a closed database raises.
 local function failed(self, rc)
   if not self.db.handle then errors.misuse("the database is closed") end
@@ -49,10 +52,8 @@ end
 ---@param value number  a NaN other than tsengine.stale is dropped and counted
 ---@return true? ok, string? message, string? code
 function Series:add(timestamp, value)
-  if type(value) ~= "number" then
-    if type(value) ~= "cdata" then errors.misuse("a value must be a number, got %s", type(value)) end
-    value = tonumber(value)
-  end
+  if type(self) ~= "table" then no_colon() end
+  if type(value) ~= "number" then value = value_of.slow(value) end
   local ms
   if type(timestamp) == "number" and timestamp > -LIMIT and timestamp < LIMIT then
     ms = floor(timestamp)
@@ -70,21 +71,50 @@ end
 local function set_timestamps(from) columns.timestamps = from end
 local function set_values(from) columns.values = from end
 
+local int64_pointer, double_pointer = ffi.typeof("int64_t *"), ffi.typeof("double *")
+-- What was found for arrays seen before: asking again would keep the caller's loop from being compiled.
+local rooms = setmetatable({}, { __mode = "k" })
+
+--- Rows that a column has room for: its size says so for an array, a pointer has no end.
+local function find_room(column)
+  local text = tostring(ffi.typeof(column))
+  local is_array = text:find("%]>$") and not text:find("(*", 1, true)
+  local rows = is_array and ffi.sizeof(column) / 8 or math.huge
+  rooms[column] = rows
+  return rows
+end
+
+local function room(column)
+  if ffi.istype(int64_pointer, column) or ffi.istype(double_pointer, column) then return math.huge end
+  return rooms[column] or find_room(column)
+end
+
+local function too_short(name, rows) errors.misuse("%s has fewer than %d rows", name, rows) end
+
 --- Point the struct at one column; Lua arrays are copied into scratch.
 local function place(name, column, rows, set, scratch, convert)
   if type(column) == "table" then
     for i = 1, rows do scratch[i - 1] = convert(column[i], i) end
-    column = scratch
-  elseif type(column) ~= "cdata" then
-    errors.misuse("%s must be an array or a pointer, got %s", name, type(column))
+    set(scratch)
+    return
   end
   if not pcall(set, column) then errors.misuse("%s must be %s", name, name == "timestamps" and "int64_t*" or "double*") end
+  if columns[name] == nil then errors.misuse("%s is a NULL pointer", name) end
+  if room(column) < rows then too_short(name, rows) end
 end
 
 local function convert_value(value, i)
   if type(value) == "number" then return value end
-  if type(value) == "cdata" then return tonumber(value) end
-  errors.misuse("value %d must be a number, got %s", i, type(value))
+  return value_of.slow(value, ("value %d"):format(i))
+end
+
+--- Before scratch grows: a column is an array of at least so many rows, or a pointer.
+local function check_column(name, column, rows)
+  if type(column) == "table" then
+    if type(column[rows]) == "nil" then too_short(name, rows) end
+  elseif type(column) ~= "cdata" then
+    errors.misuse("%s must be an array or a pointer, got %s", name, type(column))
+  end
 end
 
 --- Append many rows of this series at once. Rows outside the retention or the future limit are left out and counted.
@@ -95,6 +125,7 @@ end
 ---@param n? integer  rows; nil: the length of the arrays, which must be equal
 ---@return integer? accepted, string? message, string? code
 function Series:add_columns(timestamps, values, n)
+  if getmetatable(self) ~= Series then no_colon() end
   if n == nil then
     if type(timestamps) ~= "table" or type(values) ~= "table" then
       errors.misuse("add_columns needs the number of rows when a column is not a Lua array")
@@ -106,6 +137,8 @@ function Series:add_columns(timestamps, values, n)
   end
   if not self.db.handle then errors.misuse("the database is closed") end
   if n == 0 then return 0 end
+  check_column("timestamps", timestamps, n)
+  check_column("values", values, n)
   if type(timestamps) == "table" or type(values) == "table" then reserve(n) end
   place("timestamps", timestamps, n, set_timestamps, scratch_timestamps, time.timestamp)
   place("values", values, n, set_values, scratch_values, convert_value)

@@ -88,6 +88,13 @@ local function extra_labels(where, out, labels)
   held.texts, held.flat = texts, flat
 end
 
+--- The time of lines that have none. The core takes 0 for now, and no row is older than 1970.
+local function default_timestamp(where, value)
+  local ms = time.timestamp(value)
+  if ms <= 0 then errors.misuse("%s: option 'timestamp' must be a time after 1970, got %s", where, tostring(value)) end
+  return ms
+end
+
 --- Open a writer of the core.
 ---@return ffi.cdata*? writer, string? message, string? code
 local function open_writer(db, where, format, options, names, compression)
@@ -103,7 +110,7 @@ local function open_writer(db, where, format, options, names, compression)
   held = { options = options }
   out.format, out.compression = number, compression
   out.account, out.project = db:tenant_of(where, options)
-  if options.timestamp ~= nil then out.default_timestamp_ms = time.timestamp(options.timestamp) end
+  if options.timestamp ~= nil then out.default_timestamp_ms = default_timestamp(where, options.timestamp) end
   local separator, db_label = text_option(where, options, "separator"), text_option(where, options, "db")
   out.influx_separator, out.influx_db = separator, db_label
   out.influx_skip_single_field = flag_option(where, options, "skip_single_field")

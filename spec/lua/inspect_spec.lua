@@ -1,4 +1,5 @@
 --- Looking inside and working without threads: parts, stats, steps, tickets, events, snapshots, log.
+local ffi = require("ffi")
 local module = require("spec.support.module")
 local process = require("spec.support.process")
 local tsengine = module.tsengine
@@ -184,6 +185,7 @@ describe("threads = 0", function()
       db:delete('m{i=~"1.*"}')
       if threads == 1 then db:flush() end
       if threads == 4 then assert(db:force_merge()) end
+      if threads == 4 then assert.is_number(db:force_merge("2026_11")) end
       local all = module.rows(db, "m", NOON - 80000000, NOON - 1000)
       -- Rows of one millisecond have no order among themselves.
       for _, rows in pairs(all) do
@@ -248,9 +250,14 @@ describe("snapshots", function()
     local again, _, code = db:snapshot("20261105120000-1A2B")
     assert.is_nil(again)
     assert.is_string(code)
-    again, _, code = db:snapshot("my snapshot")
+    for _, wrong in ipairs { "my snapshot", "20261105120001-1A2B\0" } do
+      again, _, code = db:snapshot(wrong)
+      assert.is_nil(again)
+      assert.are.equal("FORMAT", code)
+    end
+    again, _, code = db:delete_snapshot(other .. "\0")
     assert.is_nil(again)
-    assert.is_string(code)
+    assert.are.equal("FORMAT", code)
     assert.is_true(db:delete_snapshot(other))
     assert.are.same({ name }, db:snapshots())
     again, _, code = db:delete_snapshot(other)
@@ -271,6 +278,9 @@ describe("a manual clock", function()
     assert.are.equal(6007, clock:advance(7))
     assert.are.equal(6007, clock:now())
     assert.are.equal(3, clock:set(3.9))
+    assert.are.equal(4, clock:set(4LL))
+    assert.are.equal(NOON, tsengine.clock.manual(ffi.cast("int64_t", NOON)):now())
+    clock:set(3)
     assert.matches("3 ms", tostring(clock), 1, true)
     assert.is_false(pcall(tsengine.clock.manual))
     assert.is_false(pcall(tsengine.clock.manual, 0 / 0))

@@ -35,6 +35,21 @@ describe("a closed database", function()
     assert.matches("closed", tostring(series), 1, true)
   end)
 
+  it("is not what a call with a dot is told", function()
+    local db = module.open()
+    local series = assert(db:series("m"))
+    assert.is_true(series:add(NOON, 1))
+    local found = db:select("m")()
+    for i, call in ipairs {
+      function() db.add("m", NOON, 1) end, function() db.select("m") end, function() db.flush() end, function() db.close() end,
+      function() series.add(NOON, 1) end, function() series.add_columns({ NOON }, { 1 }) end, function() found.points() end,
+    } do
+      local ok, message = pcall(call)
+      assert.is_false(ok, "call " .. i)
+      assert.matches("lifetime_spec.lua:%d+: .*with a colon", message)
+    end
+  end)
+
   it("may be closed again", function()
     local db = module.open()
     assert.is_true(db:close())

@@ -53,7 +53,17 @@ describe("db:add", function()
     for _, timestamp in ipairs { 0 / 0, 1 / 0, -1 / 0, "now", true, {} } do
       assert.is_false(pcall(db.add, db, "m", timestamp, 1))
     end
-    for _, value in ipairs { "1", true, {} } do assert.is_false(pcall(db.add, db, "m", NOON, value)) end
+    local series = db:series("m")
+    for _, value in ipairs { "1", true, {}, ffi.new("int[3]"), ffi.cast("void *", nil) } do
+      for _, add in ipairs {
+        function() db:add("m", NOON, value) end, function() series:add(NOON, value) end,
+        function() series:add_columns({ NOON }, { value }) end,
+      } do
+        local ok, message = pcall(add)
+        assert.is_false(ok)
+        assert.matches("rows_spec.lua:%d+: tsengine: .*must be a number", message)
+      end
+    end
     assert.is_false(pcall(db.add, db, "m", NOON))
     assert.is_false(pcall(db.add, db, 7, NOON, 1))
     assert.is_false(pcall(db.add, db, { 7 }, NOON, 1))
@@ -167,6 +177,28 @@ describe("a NaN", function()
     assert.are.equal(3, db:stats().rows_ignored_nan)
   end)
 
+  it("given as cdata is dropped, and no other bits are taken for a Lua object", function()
+    local db = module.open()
+    local series = assert(db:series("s"))
+    local cell = ffi.new("union { uint64_t bits; double value; }")
+    local value = ffi.cast("double &", ffi.cast("double *", cell))
+    for i, pattern in ipairs { 0xFFFA000000000001ULL, 0xFFFFFFFFFFFFFFFFULL, 0x7FF8000000000001ULL, 0xFFF8000000000000ULL } do
+      cell.bits = pattern
+      assert.is_true(db:add("m", NOON + i, value))
+      assert.is_true(series:add(NOON + i, value))
+      assert.are.equal(0, series:add_columns({ NOON + i }, { value }))
+    end
+    assert.are.equal(12, db:stats().rows_ignored_nan)
+    assert.are.same({}, module.rows(db))
+    cell.bits = 0x7FF0000000000002ULL
+    assert.is_true(db:add("m", NOON, value))
+    for _, stored in db:select("m")():points() do assert.is_true(tsengine.is_stale(stored)) end
+    cell.value = 2.5
+    assert.is_true(series:add(NOON, value))
+    assert.is_true(series:add(NOON, 5LL))
+    assert.are.same({ s = { { NOON, 2.5 }, { NOON, 5 } } }, module.rows(db, "s"))
+  end)
+
   it("with the stale marker's bits is kept, to the bit, also over flush and merge", function()
     local db, clock, path = module.open()
     assert.is_true(tsengine.is_stale(tsengine.stale))
@@ -236,6 +268,31 @@ describe("db:series", function()
     assert.is_false(pcall(series.add_columns, series, timestamps, values, 1.5))
     assert.is_false(pcall(series.add_columns, series, "abc", values, 1))
     assert.are.same({}, module.rows(db))
+  end)
+
+  it("raises at the caller's line for columns that are shorter than the number of rows", function()
+    local db = module.open()
+    local series = assert(db:series("m"))
+    local pair = ffi.new("struct { int64_t timestamps[2]; double values[2]; }", { { NOON, NOON }, { 1, 2 } })
+    local long = ffi.new("int64_t[8]", NOON)
+    for _, columns in ipairs {
+      { long, ffi.new("double[2]") }, { ffi.new("int64_t[?]", 2), ffi.new("double[8]") }, { pair.timestamps, pair.values },
+      { { NOON, NOON }, { 1, 2, 3 } }, { { NOON, NOON, NOON }, { 1, 2 } },
+    } do
+      local ok, message = pcall(function() series:add_columns(columns[1], columns[2], 3) end)
+      assert.is_false(ok)
+      assert.matches("rows_spec.lua:%d+: tsengine: %a+ has fewer than 3 rows", message)
+    end
+    local ok, message = pcall(function() series:add_columns({ NOON }, { 1 }, 2 ^ 40) end)
+    assert.is_false(ok)
+    assert.matches("rows_spec.lua:%d+: ", message)
+    ok, message = pcall(function() series:add_columns(long, ffi.cast("double *", nil), 3) end)
+    assert.is_false(ok)
+    assert.matches("NULL", message)
+    assert.are.same({}, module.rows(db))
+    -- What fits is taken, also where the size is not known.
+    assert.are.equal(2, series:add_columns(pair.timestamps, pair.values, 2))
+    assert.are.equal(1, series:add_columns(ffi.cast("const int64_t *", pair.timestamps), ffi.cast("void *", pair.values), 1))
   end)
 
   it("counts only the rows of a column that lie in the window", function()

@@ -137,6 +137,41 @@ describe("db:select", function()
     assert.are.equal(NOON, tonumber(copy.timestamps[9]))
   end)
 
+  it("takes the columns back from points that are being read", function()
+    local iterator = db:select("cpu")
+    for _, finish in ipairs { iterator, function() iterator:close() end } do
+      local points = iterator():points()
+      assert.is_number(points())
+      finish()
+      local ok, message = pcall(points)
+      assert.is_false(ok)
+      assert.matches("are gone", tostring(message), 1, true)
+    end
+    iterator = db:select("cpu")
+    local points = iterator():points()
+    db:close()
+    assert.is_false(pcall(points))
+  end)
+
+  it("keeps the columns as long as the series can be reached", function()
+    local query = setmetatable({}, { __mode = "v" })
+    local function first()
+      query.iterator = db:select("cpu")
+      return query.iterator()
+    end
+    local series = first()
+    collectgarbage()
+    collectgarbage()
+    assert.is_truthy(query.iterator)
+    local sum = 0
+    for _, value in series:points() do sum = sum + value end
+    assert.are.equal(45, sum)
+    series = nil -- luacheck: ignore 311
+    collectgarbage()
+    collectgarbage()
+    assert.is_nil(query.iterator)
+  end)
+
   it("has labels for a series whose columns are gone", function()
     local kept = {}
     for series in db:select("cpu") do kept[#kept + 1] = series end

@@ -25,6 +25,9 @@ describe("db:write", function()
     assert.are.equal(1, (db:write("prometheus", "m 2", { timestamp = NOON + 5 })))
     assert.are.equal(1, (db:write("prometheus", "m 3\n")))
     assert.are.same({ { NOON, 1 }, { NOON + 5, 2 }, { NOON + 60000, 3 } }, module.rows(db, "m").m)
+    for _, timestamp in ipairs { 0, -5, -1e300, "-1h" } do
+      assert.is_false(pcall(db.write, db, "prometheus", "m 4", { timestamp = timestamp }))
+    end
   end)
 
   it("takes Influx lines with its options", function()
