@@ -9,6 +9,20 @@
 
 enum { WAIT_MS_MAX = 10 }; /* then look whether this thread can do something */
 
+/* Does a publish of the partition wait for space or memory? Then nobody knows for how long: its error is the answer. */
+static int
+stuck_error(struct table *table, const struct partition *partition)
+{
+	int rc = 0;
+
+	lock_take(&table->lock);
+	for (const struct job *job = table->jobs; job != NULL && rc == 0; job = job->next)
+		if (job->partition == partition && !job->running && job->stuck.code != 0)
+			rc = err_restore(&job->stuck);
+	lock_release(&table->lock);
+	return rc;
+}
+
 /* Waits until no publish moves directories of the partition, then keeps new ones out. */
 static int
 snapshot_enter(struct table *table, struct partition *partition)
@@ -25,6 +39,7 @@ snapshot_enter(struct table *table, struct partition *partition)
 		if (entered)
 			return 0;
 		TRY(table_step(table, &budget, &did));
+		TRY(stuck_error(table, partition));
 		if (did)
 			continue;
 		lock_take(&partition->lock); /* another thread has it */

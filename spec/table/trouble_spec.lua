@@ -217,6 +217,23 @@ describe("trouble with the disk", function()
     assert.are.equal(170, (select(2, t:rows())))
   end)
 
+  it("a snapshot does not wait for a merge that waits for space", function()
+    t = support.open()
+    t:add(rows_of(50))
+    t:flush()
+    t:add(rows_of(60, NOON + 1000))
+    t:flush()
+    lib.tt_table_fault(t.env, 1, ENOSPC, true, CALL.rename, "data/small/2020_12/50_")
+    assert.are.equal(CODE.NOSPACE, (t:force_merge()))
+    assert.are.equal(CODE.NOSPACE, lib.table_snapshot(t.table, t.root .. "/small", t.root .. "/big"))
+    lib.tt_table_fault(t.env, 0, 0, false, 0, nil)
+    t:pass(SECOND)
+    t:run()
+    assert.are.equal(0, lib.table_snapshot(t.table, t.root .. "/small2", t.root .. "/big2"))
+    local name = t:parts()[1].name
+    assert.are.same(parts.list(t.root .. "/data/small/2020_12/" .. name), parts.list(t.root .. "/small2/2020_12/" .. name))
+  end)
+
   for _, name in ipairs { "fsync", "fsync_dir" } do
     it("a failed " .. name .. " makes the partition read-only, others go on", function()
       t = support.open()
