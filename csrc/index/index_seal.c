@@ -203,6 +203,8 @@ order_days(struct seal *seal)
 	struct staged_day *days = staging->days, *copy;
 	size_t n = staging->days_count;
 
+	if (n == 0)
+		return 0; /* days may not even have been allocated */
 	SCRATCH(copy, n);
 	for (size_t i = 0; i < n; i++)
 		seal->items[i] =
