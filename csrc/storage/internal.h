@@ -60,6 +60,7 @@ struct steps {
 	/* trouble that was told already */
 	int last_code;
 	char last_message[256];
+	uint64_t last_told_ns;
 	_Atomic uint64_t damaged_told, failed_told;
 	_Atomic bool index_full; /* the index met a full disk, as far as anybody knows */
 	_Atomic int64_t retry_at_tick_ms;
@@ -84,6 +85,9 @@ struct storage {
 	_Atomic bool closing;
 	struct lock selects_lock;
 	struct storage_select *selects; /* live ones, let go by close */
+	struct lock writers_lock;
+	struct storage_writer *idle_writers; /* for the next text of the same options */
+	unsigned idle_writers_count;
 
 	/* -- inside -- */
 	struct index *index;
@@ -207,15 +211,18 @@ resolve_in_window(const struct resolve_moment *moment, int64_t timestamp_ms)
 }
 /* Waits (and helps) while memory is nearly used up; ERR_MEMORY when it stays so. Not inside the cache gate. */
 NODISCARD int resolve_make_room(struct storage *storage);
+/* As above, also when memory does not look short: something has just failed for want of it. */
+NODISCARD int resolve_make_room_now(struct storage *storage);
 /* Frees retired series numbers once no raw row holds them. */
 void resolve_reclaim(struct storage *storage);
 /* A NaN that is not the stale marker: it must not be stored. */
 bool resolve_is_nan(double value);
 void resolve_count_cuts(struct storage *storage, const struct metric_name_cuts *cuts);
 
-/* -- select.c, snapshot.c ---------------------------------------------------------------------------------------------------- */
+/* -- select.c, write.c, snapshot.c ---------------------------------------------------------------------------------------------------- */
 
 void select_let_go_all(struct storage *storage);
+void writers_free_idle(struct storage *storage);
 /* Parses the selectors of a query; NULL in *match: all series. */
 NODISCARD int query_parse(struct storage *storage, const struct storage_query *query, struct match **match);
 /* The query's range as the index takes it: from 0 on. */

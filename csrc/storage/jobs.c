@@ -21,7 +21,7 @@
  * STILL_NS          the same under a manual clock without threads: what is tried again "in a while" never becomes due then
  */
 enum { PROGRESS_WAIT_MS = 2 };
-#define STUCK_NS (UINT64_C(120) * 1000000000)
+#define STUCK_NS (UINT64_C(30) * 1000000000)
 #define STILL_NS (UINT64_C(20) * 1000000)
 
 static struct job *

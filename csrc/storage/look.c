@@ -42,6 +42,8 @@ storage_damaged(struct storage *storage, struct storage_texts *texts)
 	TRY(storage_enter(storage));
 	buf_init(&names, &storage->mem);
 	rc = table_damaged_names(storage->table, &names);
+	if (rc == 0)
+		rc = index_damaged_names(storage->index, &names);
 	for (size_t i = 0; i < names.len && rc == 0; i++) {
 		if (names.data[i] != '\n')
 			continue;

@@ -230,8 +230,9 @@ is_short(struct storage *storage, unsigned share)
 	return limit != 0 && mem_used(&storage->mem) > limit - limit / share;
 }
 
+/* Until memory is not short; all: until everything is written, short or not. */
 static int
-make_room_slowly(struct storage *storage)
+make_room(struct storage *storage, bool all)
 {
 	uint64_t until_ns = clock_budget_ns() + ROOM_WAIT_NS;
 	uint64_t ticket;
@@ -240,7 +241,7 @@ make_room_slowly(struct storage *storage)
 	index_flush_request(storage->index);
 	table_flush_request(storage->table, &ticket);
 	steps_wake(storage);
-	while (is_short(storage, ROOM_SHARE) && !done && clock_budget_ns() < until_ns) {
+	while ((all || is_short(storage, ROOM_SHARE)) && !done && clock_budget_ns() < until_ns) {
 		bool did;
 
 		steps_unit(storage, UNIT_US, &did);
@@ -249,6 +250,8 @@ make_room_slowly(struct storage *storage)
 		if (table_flush_check(storage->table, ticket, &done) != 0)
 			break;
 	}
+	if (is_short(storage, LAST_ROOM_SHARE))
+		writers_free_idle(storage);
 	if (is_short(storage, LAST_ROOM_SHARE))
 		TRY(cache_reset(storage, CACHE_BYTES_KEPT));
 	if (is_short(storage, LAST_ROOM_SHARE))
@@ -261,7 +264,13 @@ make_room_slowly(struct storage *storage)
 int
 resolve_make_room(struct storage *storage)
 {
-	return LIKELY(!is_short(storage, ROOM_SHARE)) ? 0 : make_room_slowly(storage);
+	return LIKELY(!is_short(storage, ROOM_SHARE)) ? 0 : make_room(storage, false);
+}
+
+int
+resolve_make_room_now(struct storage *storage)
+{
+	return make_room(storage, true);
 }
 
 /* -- Going in -------------------------------------------------------------------------------------------------------- */

@@ -296,6 +296,8 @@ select_open_inside(struct storage *storage, const struct storage_query *query, s
 		rc = sources_make(select);
 	if (rc == 0 && select->view.partial > 0)
 		rc = table_damaged_names(storage->table, &select->partial);
+	if (rc == 0)
+		rc = index_damaged_names(storage->index, &select->partial);
 	if (rc != 0) {
 		if (select != NULL) {
 			let_go(select);

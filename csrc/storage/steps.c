@@ -23,6 +23,9 @@
  */
 enum { BUSY_WAIT_MS = 4, MANUAL_LOOK_MS = 5, JOBS_LOOK_MS = 5, RETRY_MS = 1000, RECLAIM_LOOK_MS = 200 };
 
+/* The same code is not told twice within this time. */
+#define TELL_AGAIN_NS UINT64_C(1000000000)
+
 /* -- Trouble ------------------------------------------------------------------------------------------------------------ */
 
 /* The names of damaged parts behind the first `told` ones. */
@@ -73,7 +76,11 @@ tell_error(struct storage *storage, const char *what, int code)
 
 	snprintf(message, sizeof(message), "%s", err_message());
 	lock_take(&steps->lock);
-	known = steps->last_code == code && strcmp(steps->last_message, message) == 0;
+	/* messages that count bytes differ every time */
+	known = steps->last_code == code &&
+	    (strcmp(steps->last_message, message) == 0 || clock_budget_ns() - steps->last_told_ns < TELL_AGAIN_NS);
+	if (!known)
+		steps->last_told_ns = clock_budget_ns();
 	steps->last_code = code;
 	memcpy(steps->last_message, message, sizeof(message));
 	lock_release(&steps->lock);

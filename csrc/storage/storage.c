@@ -19,9 +19,20 @@
 /*
  * STAGING_SERIES_MAX      registrations that wait before the writer seals them: 23 ms of it
  * STAGING_SERIES_STEPPED  without threads: a host that steps by hand is held for 3 ms at most
+ * STAGING_SHARE_BYTES     of the memory limit for one series in it: 2000 of 32 MB
+ * INDEX_MEM_SHARE         of the memory limit for in-memory index parts
  * MEMORY_SHARE            of the machine's memory, when no limit is given
  */
-enum { STAGING_SERIES_MAX = 16384, STAGING_SERIES_STEPPED = 2048, MEMORY_SHARE = 4, LABELS_MAX_SANE = LABELS_MAX };
+enum {
+	STAGING_SERIES_MAX = 16384,
+	STAGING_SERIES_STEPPED = 2048,
+	STAGING_SERIES_MIN = 256,
+	STAGING_SHARE_BYTES = 16384,
+	INDEX_MEM_SHARE = 16,
+	INDEX_MEM_BYTES_MAX = 32 << 20,
+	MEMORY_SHARE = 4,
+	LABELS_MAX_SANE = LABELS_MAX
+};
 
 /* Days of timestamps must fit a series_ref; far beyond what the format's names can say anyway. */
 #define FUTURE_LIMIT_MS_MAX ((int64_t)(SERIES_DAYS_MAX / 4) * MS_PER_DAY)
@@ -65,6 +76,7 @@ storage_unref(struct storage *storage)
 	gate_destroy(&storage->cache_gate);
 	gate_destroy(&storage->moment_gate);
 	lock_destroy(&storage->selects_lock);
+	lock_destroy(&storage->writers_lock);
 	lock_destroy(&storage->snapshot_lock);
 	lock_destroy(&storage->touch_lock);
 	lock_destroy(&storage->jobs_lock);
@@ -82,6 +94,7 @@ locks_init(struct storage *storage)
 	gate_init(&storage->cache_gate);
 	gate_init(&storage->moment_gate);
 	lock_init(&storage->selects_lock);
+	lock_init(&storage->writers_lock);
 	lock_init(&storage->snapshot_lock);
 	lock_init(&storage->touch_lock);
 	lock_init(&storage->jobs_lock);
@@ -161,6 +174,26 @@ hook_deleted_release(void *context, const struct u64set *set)
 	index_deleted_release(((struct storage *)context)->index, set);
 }
 
+/* Sealing takes some 300 bytes per series at once; it must fit into what writers leave free. */
+static uint32_t
+staging_series(const struct storage *storage)
+{
+	uint64_t by_memory = storage->mem.limit_bytes / STAGING_SHARE_BYTES;
+	uint64_t most = storage->options.threads == 0 ? STAGING_SERIES_STEPPED : STAGING_SERIES_MAX;
+
+	most = storage->mem.limit_bytes != 0 && by_memory < most ? by_memory : most;
+	return most > STAGING_SERIES_MIN ? (uint32_t)most : STAGING_SERIES_MIN;
+}
+
+/* In-memory index parts of a generation; 0 leaves it to the index. */
+static uint64_t
+index_mem_bytes(const struct storage *storage)
+{
+	uint64_t share = storage->mem.limit_bytes / INDEX_MEM_SHARE;
+
+	return share < INDEX_MEM_BYTES_MAX ? share : INDEX_MEM_BYTES_MAX;
+}
+
 static int
 inside_open_index(struct storage *storage)
 {
@@ -174,7 +207,8 @@ inside_open_index(struct storage *storage)
 		.retention_ms = options->retention_ms,
 		.visible_ms = options->visible_ms,
 		.durable_ms = options->durable_ms,
-		.staging_series_max = options->threads == 0 ? STAGING_SERIES_STEPPED : STAGING_SERIES_MAX,
+		.staging_series_max = staging_series(storage),
+		.mem_bytes_max = index_mem_bytes(storage),
 		.read_only = options->read_only,
 	};
 	char *path = root_path(&storage->root, "indexdb");
@@ -247,6 +281,7 @@ inside_close(struct storage *storage)
 
 	err_save(&saved);
 	select_let_go_all(storage);
+	writers_free_idle(storage);
 	jobs_free_all(storage);
 	table_close(storage->table);
 	storage->table = NULL;
@@ -360,6 +395,8 @@ close_flush(struct storage *storage)
 {
 	if (storage->options.read_only)
 		return 0;
+	/* what was accepted under the limit must not be lost to it; no other thread looks at it any more */
+	storage->mem.limit_bytes = 0;
 	return jobs_flush_now(storage);
 }
 
@@ -373,9 +410,9 @@ end(struct storage *storage, bool flush)
 	atomic_store(&storage->closing, true);
 	gate_shut(&storage->calls);
 	gate_shut(&storage->cache_gate);
+	steps_stop(storage);
 	if (flush)
 		rc = close_flush(storage);
-	steps_stop(storage);
 	inside_close(storage);
 	storage_unref(storage);
 	return rc;

@@ -19,9 +19,11 @@
 
 /*
  * LOOKAHEAD   misses in flight: as many as a core's line fill buffers take
+ * MEMORY_ATTEMPTS   of a batch that runs out of memory, with room made in between
+ * IDLE_WRITERS_MAX  kept between calls; each remembers some megabytes of heads at most
  * ROWS_SLACK  a batch may be longer than INGEST_BATCH_ROWS by the rest of its last line
  */
-enum { LOOKAHEAD = 16, ROWS_SLACK = 1024 };
+enum { LOOKAHEAD = 16, ROWS_SLACK = 1024, IDLE_WRITERS_MAX = 4, MEMORY_ATTEMPTS = 4 };
 
 struct storage_writer {
 	struct storage *storage;
@@ -36,6 +38,8 @@ struct storage_writer {
 	bool fresh_series;  /* the batch registered something */
 	struct row *rows;
 	size_t rows_count, rows_room;
+	const struct ingest_row *at; /* the row of the batch that is being taken */
+	struct storage_writer *next_idle;
 	struct storage_write_report report;
 	uint64_t nan_counted, rejected_counted; /* already in the storage's counters */
 };
@@ -116,12 +120,82 @@ writer_make(struct storage *storage, const struct storage_write_options *options
 	writer->space.tenant = options->tenant;
 	writer->space.options = ingest_options_hash(&writer->options.ingest);
 	TRY_GOTO(fail, ingest_parser_create(&storage->mem, &writer->options.ingest, &writer->parser));
-	storage_ref(storage);
 	*out = writer;
 	return 0;
 fail:
 	writer_delete(writer);
 	return rc;
+}
+
+/* -- Idle writers: what a parser has learnt is worth keeping between small texts ------------------------------ */
+
+static bool
+is_for(const struct storage_writer *writer, const struct storage_write_options *options)
+{
+	return writer->space.tenant.account == options->tenant.account &&
+	    writer->space.tenant.project == options->tenant.project &&
+	    writer->options.ingest.format == options->ingest.format &&
+	    writer->options.ingest.influx_precision_ns == options->ingest.influx_precision_ns &&
+	    writer->space.options == ingest_options_hash(&options->ingest);
+}
+
+/* An idle writer of these options, as good as new; NULL: there is none. */
+static struct storage_writer *
+take_idle(struct storage *storage, const struct storage_write_options *options)
+{
+	struct storage_writer **link, *writer;
+	int64_t now_ms = options->ingest.now_ms != 0 ? options->ingest.now_ms : clock_now_ms(storage->clock);
+
+	lock_take(&storage->writers_lock);
+	for (link = &storage->idle_writers; *link != NULL && !is_for(*link, options); link = &(*link)->next_idle)
+		continue;
+	writer = *link;
+	if (writer != NULL) {
+		*link = writer->next_idle;
+		storage->idle_writers_count--;
+	}
+	lock_release(&storage->writers_lock);
+	if (writer == NULL)
+		return NULL;
+	ingest_parser_restart(writer->parser, now_ms, options->ingest.default_timestamp_ms);
+	unpack_free(&writer->unpack);
+	unpack_init(&writer->unpack, &storage->mem, options->unpack);
+	buf_free(&writer->pending);
+	writer->skipping = false;
+	writer->nan_counted = writer->rejected_counted = 0;
+	memset(&writer->report, 0, sizeof(writer->report));
+	return writer;
+}
+
+/* Keeps the writer, unless there are enough. */
+static bool
+leave_idle(struct storage *storage, struct storage_writer *writer)
+{
+	bool kept;
+
+	lock_take(&storage->writers_lock);
+	kept = storage->idle_writers_count < IDLE_WRITERS_MAX;
+	if (kept) {
+		writer->next_idle = storage->idle_writers;
+		storage->idle_writers = writer;
+		storage->idle_writers_count++;
+	}
+	lock_release(&storage->writers_lock);
+	return kept;
+}
+
+void
+writers_free_idle(struct storage *storage)
+{
+	struct storage_writer *writer;
+
+	lock_take(&storage->writers_lock);
+	while ((writer = storage->idle_writers) != NULL) {
+		storage->idle_writers = writer->next_idle;
+		storage->idle_writers_count--;
+		writer_delete(writer);
+	}
+	lock_release(&storage->writers_lock);
 }
 
 int
@@ -130,7 +204,10 @@ storage_writer_open(struct storage *storage, const struct storage_write_options 
 	int rc;
 
 	TRY(storage_enter(storage));
-	rc = writer_make(storage, options, out);
+	*out = take_idle(storage, options);
+	rc = *out != NULL ? 0 : writer_make(storage, options, out);
+	if (rc == 0)
+		storage_ref(storage);
 	storage_leave(storage);
 	return rc;
 }
@@ -143,7 +220,16 @@ storage_writer_free(struct storage_writer *writer)
 	if (writer == NULL)
 		return;
 	storage = writer->storage;
-	writer_delete(writer);
+	if (fork_guard_is_child(&storage->guard)) /* the pages are the parent's */
+		return;
+	/* inside, so that close cannot free the idle ones before this one is among them */
+	if (gate_try_enter(&storage->calls)) {
+		if (!leave_idle(storage, writer))
+			writer_delete(writer);
+		storage_leave(storage);
+	} else {
+		writer_delete(writer);
+	}
 	storage_unref(storage);
 }
 
@@ -223,6 +309,8 @@ take_line(struct storage_writer *writer, const struct resolve_moment *moment, co
 	};
 	struct series_entry *entry = series_cache_head(cache, hash, &key.space, key.head);
 	struct series_tail *expected = entry != NULL ? atomic_load_explicit(&entry->first, memory_order_acquire) : NULL;
+	int64_t day_of_ms = -1; /* the rows of a line mostly have one time */
+	uint64_t day = 0;
 	bool told = false;
 
 	for (size_t i = 0; i < n; i++) {
@@ -231,6 +319,7 @@ take_line(struct storage_writer *writer, const struct resolve_moment *moment, co
 		uint32_t number;
 		int rc;
 
+		writer->at = &rows[i];
 		if (UNLIKELY(!resolve_in_window(moment, timestamp_ms))) {
 			ignore_row(writer, timestamp_ms < moment->min_ms);
 			continue;
@@ -240,8 +329,11 @@ take_line(struct storage_writer *writer, const struct resolve_moment *moment, co
 			entry = series_cache_head(cache, hash, &key.space, key.head);
 		if (LIKELY(entry != NULL))
 			tail = series_cache_tail(cache, entry, hash, expected, key.tail);
-		rc = find_number(writer, moment, &key, hash, (uint64_t)timestamp_ms / (uint64_t)MS_PER_DAY, &tail,
-		    &number);
+		if (timestamp_ms != day_of_ms) {
+			day_of_ms = timestamp_ms;
+			day = (uint64_t)timestamp_ms / (uint64_t)MS_PER_DAY;
+		}
+		rc = find_number(writer, moment, &key, hash, day, &tail, &number);
 		if (UNLIKELY(rc != 0)) {
 			TRY(refuse_row(writer, rc, &told));
 			continue;
@@ -302,9 +394,9 @@ rows_reserve(struct storage_writer *writer, size_t n)
 	return 0;
 }
 
-/* What was found before an error is still added: rows of a batch are accepted in order. */
+/* Rows from `at` on: *at is where it ended when something failed. What was found before is still added, in order. */
 static int
-add_batch(struct storage_writer *writer, const struct ingest_batch *batch)
+add_rows(struct storage_writer *writer, const struct ingest_batch *batch, size_t *at)
 {
 	struct storage *storage = writer->storage;
 	struct add_counts counts = { 0 };
@@ -312,14 +404,12 @@ add_batch(struct storage_writer *writer, const struct ingest_batch *batch)
 	struct err_saved saved;
 	int rc, found;
 
-	TRY(rows_reserve(writer, batch->rows_count));
-	TRY(storage_touch(storage));
-	TRY(resolve_make_room(storage));
 	TRY(resolve_begin(storage, &moment));
 	resolve_window(storage, &moment);
 	writer->rows_count = 0;
 	writer->fresh_series = false;
-	found = take_rows(writer, &moment, batch->rows, batch->rows_count);
+	found = take_rows(writer, &moment, batch->rows + *at, batch->rows_count - *at);
+	*at = found == 0 ? batch->rows_count : (size_t)(writer->at - batch->rows);
 	err_save(&saved);
 	rc = writer->rows_count > 0 ? table_add(storage->table, writer->rows, writer->rows_count, &counts) : 0;
 	resolve_end(storage);
@@ -328,7 +418,29 @@ add_batch(struct storage_writer *writer, const struct ingest_batch *batch)
 	writer->report.future += counts.future;
 	if (writer->fresh_series)
 		steps_wake_for_index(storage);
-	return found != 0 ? err_restore(&saved) : rc;
+	if (rc != 0) /* which of the rows were taken is in the counts; they must not be added again */
+		*at = batch->rows_count;
+	return found != 0 && rc == 0 ? err_restore(&saved) : rc;
+}
+
+/* When memory fails while series are looked up, room is made and the rest tried again. */
+static int
+add_batch(struct storage_writer *writer, const struct ingest_batch *batch)
+{
+	struct storage *storage = writer->storage;
+	size_t at = 0;
+	int rc = 0;
+
+	TRY(rows_reserve(writer, batch->rows_count));
+	TRY(storage_touch(storage));
+	TRY(resolve_make_room(storage));
+	for (int attempt = 0; attempt < MEMORY_ATTEMPTS && at < batch->rows_count; attempt++) {
+		rc = add_rows(writer, batch, &at);
+		if (rc != ERR_MEMORY || at == batch->rows_count)
+			break;
+		TRY(resolve_make_room_now(storage));
+	}
+	return rc;
 }
 
 /* -- Lines ------------------------------------------------------------------------------------------------------------------- */
