@@ -127,5 +127,7 @@ struct index_stats {
 	uint64_t missing_tsids, missing_names; /* ids without kind 2 or 3 met by searches */
 };
 void index_stats(struct index *index, struct index_stats *out);
+/* Index parts that were damaged at open, one per line: series whose names stood there are in no answer. */
+NODISCARD int index_damaged_names(struct index *index, struct buf *out);
 
 #endif

@@ -191,6 +191,20 @@ index_stats(struct index *index, struct index_stats *out)
 	release_pair(&pair);
 }
 
+int
+index_damaged_names(struct index *index, struct buf *out)
+{
+	struct generation_pair pair = hold_pair(index);
+	int rc = 0;
+
+	for (size_t i = 0; i < 2 && rc == 0; i++) {
+		if (pair.at[i] != NULL)
+			rc = item_table_damaged_names(pair.at[i]->table, out);
+	}
+	release_pair(&pair);
+	return rc;
+}
+
 bool
 index_is_read_only(struct index *index)
 {

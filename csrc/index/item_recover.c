@@ -102,6 +102,21 @@ note_suffix(struct item_table *table, const char *name)
 		table->next_suffix = parsed.suffix + 1;
 }
 
+/* A part's path from the parent of its generation on: as people name it. */
+static int
+note_damaged(struct item_table *table, const char *path)
+{
+	const char *from = path + strlen(path);
+
+	for (int slashes = 0; from > path && slashes < 3; from--)
+		slashes += from[-1] == '/';
+	if (*from == '/')
+		from++;
+	table->damaged_at_open++;
+	TRY(buf_append_text(&table->damaged_names, from));
+	return buf_append_u8(&table->damaged_names, '\n');
+}
+
 /* Damage is noted, other errors are returned. */
 static int
 open_part(struct item_table *table, const char *path, const char *name)
@@ -111,11 +126,10 @@ open_part(struct item_table *table, const char *path, const char *name)
 	int rc = item_part_open(&env, path, name, &part);
 
 	if (rc == ERR_CORRUPTED) {
-		table->damaged_at_open++;
 		log_write(table->env.log, LOG_ERROR, "a damaged index part, nothing new will be written: %s",
 		    err_message());
 		item_table_set_read_only(table);
-		return 0;
+		return note_damaged(table, path);
 	}
 	TRY(rc);
 	note_suffix(table, name);

@@ -138,6 +138,7 @@ item_table_open(const struct item_table_env *env, const char *path, struct item_
 		return ERR_MEMORY;
 	table->env = *env;
 	lock_init(&table->lock);
+	buf_init(&table->damaged_names, env->mem);
 	table->next_suffix = clock_now_ns(env->clock);
 	table->flushed_tick_ms = clock_tick_ms(env->clock);
 	table->busy_until_tick_ms = INT64_MIN;
@@ -164,6 +165,7 @@ item_table_close(struct item_table *table)
 	lock_destroy(&table->lock);
 	mem_free(table->env.mem, table->path);
 	mem_free(table->env.mem, table->tmp_path);
+	buf_free(&table->damaged_names);
 	mem_free(table->env.mem, table);
 }
 
@@ -306,6 +308,12 @@ item_table_force_merging(struct item_table *table)
 	merging = table->force_merge && !table->read_only;
 	lock_release(&table->lock);
 	return merging;
+}
+
+int
+item_table_damaged_names(struct item_table *table, struct buf *out)
+{
+	return buf_append(out, table->damaged_names.data, table->damaged_names.len);
 }
 
 /* -- Statistics ------------------------------------------------------------------------------------------------------- */

@@ -96,5 +96,7 @@ struct item_table_stats {
 	bool read_only, no_space;
 };
 void item_table_stats(struct item_table *table, struct item_table_stats *out);
+/* Parts that were damaged at open, one per line, as "indexdb/<generation>/<part>". */
+NODISCARD int item_table_damaged_names(struct item_table *table, struct buf *out);
 
 #endif

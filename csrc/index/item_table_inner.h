@@ -12,6 +12,7 @@
 #ifndef TSE_ITEM_TABLE_INNER_H
 #define TSE_ITEM_TABLE_INNER_H
 
+#include "base/buf.h"
 #include "base/thread.h"
 #include "index/item_merge.h"
 #include "index/item_table.h"
@@ -82,6 +83,7 @@ struct item_table {
 	int64_t flushed_tick_ms;    /* the last flush began */
 	int64_t busy_until_tick_ms; /* a bulk load is under way */
 	uint64_t damaged_at_open;
+	struct buf damaged_names; /* of those, one per line; complete once the table is open */
 	struct item_job jobs[ITEM_JOB_KINDS];
 	struct item_table_stats stats; /* the counters of it */
 };
