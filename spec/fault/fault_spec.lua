@@ -25,7 +25,9 @@ end
 local function check(name, fault, for_ever, stride)
   local total, failed = 0, 0
   for i, work in ipairs(works) do
-    local report = sweep(i - 1, fault, for_ever, stride)
+    -- background work has ten times the allocations of the others, most of them alike
+    local thin = fault == FAULT.MEMORY and work == "background work" and 5 or 1
+    local report = sweep(i - 1, fault, for_ever, (stride or 1) * thin)
     assert.equal(0, tonumber(report.bad), work .. ": " .. ffi.string(report.first))
     total, failed = total + tonumber(report.runs), failed + tonumber(report.failed)
   end
