@@ -111,21 +111,26 @@ local function nice_step(span, ticks)
   return 10 * power
 end
 
+-- What is farther from 0 is not drawn: infinities, and what would make one of a sum. NaN neither.
+local DRAWN_MAX = 1e300
+
 --- Mean of the rows that fall into each dot column; nil where there is none.
 local function resample(times, values, count, columns)
   local first, last = times[0], times[count - 1]
   local sums, counts = {}, {}
   for i = 0, count - 1 do
     local column = math.floor((times[i] - first) / math.max(1, last - first) * (columns - 1) + 0.5)
-    sums[column] = (sums[column] or 0) + values[i]
-    counts[column] = (counts[column] or 0) + 1
+    if math.abs(values[i]) <= DRAWN_MAX then
+      sums[column] = (sums[column] or 0) + values[i]
+      counts[column] = (counts[column] or 0) + 1
+    end
   end
   for column, sum in pairs(sums) do sums[column] = sum / counts[column] end
   return sums
 end
 
 --- Set the dots of a line through the sampled values.
-local function plot(samples, columns, rows, top)
+local function plot(samples, columns, rows, bottom, top)
   local grid = {}
   local function dot(x, y)
     local cell = math.floor(y / 4) * columns + math.floor(x / 2)
@@ -135,7 +140,7 @@ local function plot(samples, columns, rows, top)
   for x = 0, columns * 2 - 1 do
     local value = samples[x]
     if value then
-      local y = math.floor((1 - math.max(0, math.min(1, value / top))) * (dots_high - 1) + 0.5)
+      local y = math.floor((1 - (value - bottom) / (top - bottom)) * (dots_high - 1) + 0.5)
       for step = math.min(previous or y, y), math.max(previous or y, y) do dot(x, step) end
       previous = y
     end
@@ -143,7 +148,7 @@ local function plot(samples, columns, rows, top)
   return grid
 end
 
---- Draw one series as a chart, its axis beginning at 0.
+--- Draw one series as a chart whose axis has 0 in it.
 ---@param times table|ffi.cdata*  0-based, ascending milliseconds as Lua numbers
 ---@param values table|ffi.cdata*  0-based
 ---@param count integer
@@ -151,29 +156,32 @@ end
 function M.chart(times, values, count, title)
   local columns, rows = 72, 10
   local samples = resample(times, values, count, columns * 2)
-  local highest = 0
-  for _, value in pairs(samples) do highest = math.max(highest, value) end
-  local step = nice_step(math.max(highest, 1e-9), 4)
-  local top = math.ceil(highest / step) * step
-  local grid = plot(samples, columns, rows, top)
+  local lowest, highest = 0, 0
+  for _, value in pairs(samples) do lowest, highest = math.min(lowest, value), math.max(highest, value) end
+  local step = nice_step(highest > lowest and highest - lowest or 1, 4)
+  local first_tick, last_tick = math.floor(lowest / step), math.max(math.ceil(highest / step), math.floor(lowest / step) + 1)
+  local bottom, top = first_tick * step, last_tick * step
+  local grid = plot(samples, columns, rows, bottom, top)
+  local labels, margin = {}, 6
+  for tick = first_tick, last_tick do
+    local row = math.floor((1 - (tick * step - bottom) / (top - bottom)) * (rows - 1) + 0.5)
+    labels[row] = ("%.6g"):format(tick * step)
+    margin = math.max(margin, #labels[row])
+  end
 
   print("  " .. M.bold(title))
   for row = 0, rows - 1 do
-    local label = ""
-    for tick = 0, math.floor(top / step + 0.5) do
-      local y = (1 - tick * step / top) * (rows - 1)
-      if math.floor(y + 0.5) == row then label = ("%g"):format(tick * step) end
-    end
+    local label = labels[row] or ""
     local cells = {}
     for column = 0, columns - 1 do cells[#cells + 1] = braille(grid[row * columns + column] or 0) end
-    print(("  %6s %s%s"):format(label, M.dim(label ~= "" and "┤" or "│"), M.cyan(table.concat(cells))))
+    print(("  %s%s %s%s"):format((" "):rep(margin - #label), label, M.dim(label ~= "" and "┤" or "│"), M.cyan(table.concat(cells))))
   end
-  print("         " .. M.dim("└" .. ("─"):rep(columns)))
+  print((" "):rep(margin + 3) .. M.dim("└" .. ("─"):rep(columns)))
   local from = M.time(times[0], "%H:%M:%S")
   local middle = M.time((times[0] + times[count - 1]) / 2, "%H:%M:%S")
   local to = M.time(times[count - 1], "%H:%M:%S") .. " UTC"
   local gap = columns - #from - #middle - #to
-  print("          " .. M.dim(from .. (" "):rep(math.floor(gap / 2) + 2) .. middle .. (" "):rep(math.ceil(gap / 2) - 2) .. to))
+  print((" "):rep(margin + 4) .. M.dim(from .. (" "):rep(math.floor(gap / 2) + 2) .. middle .. (" "):rep(math.ceil(gap / 2) - 2) .. to))
 end
 
 return M

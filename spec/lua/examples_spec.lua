@@ -73,6 +73,20 @@ describe("The example", function()
     assert.matches("no series matches", (run("chart.lua", directory .. "/db", "nothing")))
   end)
 
+  it("chart.lua draws negative values and leaves infinities out", function()
+    local text = ""
+    for i = 0, 9 do text = text .. ("below %d %d\nzero 0 %d\n"):format(-i * 100000000, 1793880000000 + i, 1793880000000 + i) end
+    run("import.lua", directory .. "/db", "prometheus", write("a.prom", text .. "below +Inf 1793880000010\n"))
+    for _, name in ipairs { "below", "zero" } do
+      local out, code = run("chart.lua", directory .. "/db", name)
+      assert.equal(0, code, out)
+      -- Braille patterns with at least one dot.
+      local dotted = out:gsub("\226\160\128", "")
+      assert.is_true(select(2, dotted:gsub("\226[\160-\163][\128-\191]", "")) >= 10, out)
+      assert.matches(name == "below" and "%-1e%+09 ┤" or " 0 ┤", out)
+    end
+  end)
+
   it("own_loop.lua finds every row again", function()
     local out, code = run("own_loop.lua", directory .. "/db", "1")
     assert.equal(0, code, out)
