@@ -503,8 +503,9 @@ create_series(struct index *index, struct bytes stored_name, uint64_t hash, uint
 	TRY(name_parts_parse(stored_name, index->env.layout, &parts));
 	TRY(make_tsid(index, &parts, tsid));
 	index->last_metric_id++;
-	TRY(register_day(index, stored_name, hash, tsid, date, true, &parts));
+	/* First: of a registration that fails half-way the name may stay staged, and must not count as certainly new then. */
 	add_to_filter(index, hash);
+	TRY(register_day(index, stored_name, hash, tsid, date, true, &parts));
 	index->series_created++;
 	return 0;
 }

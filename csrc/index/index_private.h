@@ -67,8 +67,10 @@ struct index {
 	size_t pending_start, pending_count, pending_room;
 	int64_t rotate_at_ms; /* wall clock; INT64_MAX: never */
 	bool rotating;        /* a thread is at it */
-	bool flush_wanted;    /* the next seal is to be flushed at once */
-	bool failed;          /* a run could not be added: read-only until reopened */
+	uint64_t
+	    fresh_name; /* of the generation that the next rotation makes, once one was tried; not above current: none */
+	bool flush_wanted; /* the next seal is to be flushed at once */
+	bool failed;       /* a run could not be added: read-only until reopened */
 	_Atomic uint64_t epoch;
 	uint64_t series_created, dates_registered, rotations;
 	_Atomic uint64_t missing_tsids, missing_names;

@@ -244,7 +244,7 @@ apply_on_names(struct search *search, const struct group_plan *plan, size_t firs
 		struct bytes item, name;
 		struct tenant tenant;
 		uint64_t id_of_item;
-		bool found, passes = true;
+		bool found, passes;
 
 		TRY_GOTO(out, id_finder_find(&finder, id, &item, &found));
 		if (!found)
@@ -253,6 +253,8 @@ apply_on_names(struct search *search, const struct group_plan *plan, size_t firs
 		    row_parse_id_to_name(item, search->index->env.layout, search->index->root, &id_of_item, &name));
 		arena_reset(&arena);
 		TRY_GOTO(out, metric_name_to_labels(search->index->env.layout, name, &arena, &tenant, labels));
+		/* The exact name is in no order: composite rows stand for it, but not all filters so far read those. */
+		passes = plan->name == NULL || labels_match(labels, plan->name);
 		for (size_t i = first; i < plan->count && passes; i++)
 			passes = labels_match(labels, plan->order[i]);
 		if (passes)

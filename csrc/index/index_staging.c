@@ -5,6 +5,7 @@
 #include "index/index_staging.h"
 
 #include "codec/hash.h"
+#include "index/metric_name.h"
 
 /* -- Names ---------------------------------------------------------------------------------------------------------- */
 
@@ -16,6 +17,10 @@ name_parts_parse(struct bytes stored_name, enum layout layout, struct name_parts
 
 	if (stored_name.len < tenant_bytes(layout) + 1)
 		return ERR_CORRUPT("indexdb", UINT64_MAX, "series name of %zu bytes", stored_name.len);
+	/* Ours never are; a foreign one on disk may be, and its rows would not fit an item. */
+	if (stored_name.len > METRIC_NAME_BYTES_MAX)
+		return ERR(ERR_METRIC, "a series name of %zu bytes, at most %d can be registered", stored_name.len,
+		    METRIC_NAME_BYTES_MAX);
 	out->tenant = tenant_get(p, layout);
 	p = estr_split(p + tenant_bytes(layout), end, &out->group);
 	if (p == NULL)

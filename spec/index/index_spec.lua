@@ -316,6 +316,29 @@ describe("an index", function()
       index:close()
     end)
 
+    it("survives rotations that fail again and again", function()
+      local index = assert(s.open(nil, { retention = 30 * s.DAY }))
+      index:register(series("a", "job", "x"))
+      index:flush()
+      local root, before = index.root, list(index.root)
+      local deadline = math.ceil(s.NOW / (30 * s.DAY)) * 30 * s.DAY + 4 * 3600000
+      -- the name of the fresh generation, for all attempts; a lock that is a directory makes its opening fail half-way
+      local ns = ffi.cast("uint64_t", deadline) * 1000000
+      local name = ("%08X%08X"):format(tonumber(ns / 2 ^ 32), tonumber(ns % 2 ^ 32))
+      for attempt = 0, 2 do
+        index:set_clock(deadline + attempt * 60000)
+        os.execute(("mkdir -p '%s/%s/flock.lock/in'"):format(root, name))
+        assert.is_true(s.lib.tt_index_work(index.handle) ~= 0)
+        assert.same(before, list(root))
+      end
+      index:set_clock(deadline + 4 * 60000)
+      index:work()
+      assert.equal(1, index:stat("rotations"))
+      index:reopen { now = deadline + 5 * 60000 }
+      assert.equal(1, #index:search("a"))
+      index:close()
+    end)
+
     it("reads items that a peer split between them", function()
       -- per-day items in the current generation, the series itself only in the previous one (index format 2.2)
       local index = assert(s.open(nil, { retention = 30 * s.DAY }))
