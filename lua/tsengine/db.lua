@@ -33,6 +33,8 @@ local WAIT_NAMES = { wait = true }
 local MERGE_NAMES = { wait = true, partition = true }
 local SNAPSHOT_NAMES = { wait = true, name = true }
 local PARTITION_NAMES = { partition = true }
+-- So many queries may be dropped before the end without being collected.
+local QUERIES_DROPPED_MAX = 64
 local LOG_LEVELS = { [0] = "info", [1] = "warning", [2] = "error" }
 
 --- A handle of an open storage directory.
@@ -99,6 +101,8 @@ function M.open(options)
     log = type(settings.log) == "function" and settings.log or nil,
     -- Running queries, so that close can end them.
     queries = setmetatable({}, { __mode = "k" }),
+    queries_running = 0,
+    collect_at = QUERIES_DROPPED_MAX,
   }, Db)
   return self
 end
@@ -185,6 +189,18 @@ end
 
 -- -- Rows out ---------------------------------------------------------------
 
+--- Collect queries that were dropped. Their memory is the core's: the collector does not know how much it would free.
+local function collect_dropped(self)
+  collectgarbage()
+  collectgarbage()
+  local running = 0
+  for iterator in pairs(self.queries) do
+    if iterator.handle then running = running + 1 end
+  end
+  self.queries_running = running
+  self.collect_at = math.max(QUERIES_DROPPED_MAX, 2 * running)
+end
+
 --- Start a query: an iterator of series for the generic `for`.
 ---
 ---     for series in db:select('cpu{host=~"web.+"}', "-1h") do
@@ -197,8 +213,14 @@ end
 ---@return tsengine.Select? iterator, string? message, string? code
 function Db:select(match, from, to, options)
   opened(self)
+  if self.queries_running >= self.collect_at then collect_dropped(self) end
   local iterator, message, code = select.open(self, match, from, to, options)
+  if code == "MEMORY" then
+    collect_dropped(self)
+    iterator, message, code = select.open(self, match, from, to, options)
+  end
   if not iterator then return nil, message, code end
+  self.queries_running = self.queries_running + 1
   self.queries[iterator] = true
   return iterator
 end

@@ -94,6 +94,7 @@ local function release(self)
   take_back(self)
   self.kept_partial = M.partial_names(handle)
   self.handle = nil
+  self.db.queries_running = self.db.queries_running - 1
   ffi.gc(handle, nil)
   C.tse_select_free(handle)
 end

@@ -109,6 +109,19 @@ describe("a database that is collected", function()
     assert.is_true(series.db:close())
   end)
 
+  it("frees queries that were dropped, before their memory is missing", function()
+    local db = module.open { memory_limit = "40MB" }
+    for i = 1, 500 do assert(db:add({ __name__ = "m", i = tostring(i) }, NOON, i)) end
+    for _ = 1, 3000 do
+      local iterator = assert(db:select("m"))
+      assert.is_truthy(iterator())
+    end
+    -- Those that are kept are not: each still answers.
+    local kept = {}
+    for i = 1, 100 do kept[i] = assert(db:select('m{i="7"}')) end
+    for i = 1, 100 do assert.are.equal(7, kept[i]().values[0]) end
+  end)
+
   it("frees a thousand handles", function()
     local db = module.open()
     local before
