@@ -83,10 +83,21 @@ free_file:
 	return rc;
 }
 
+static int posix_close(struct io_file *file);
+
+/* Without waiting: to open a named pipe would block until somebody writes to it. Only files have a size and offsets. */
 static int
 posix_open_read(struct io *io, const char *path, struct io_file **out)
 {
-	return open_file(io, path, O_RDONLY, "open", out);
+	struct stat st;
+
+	TRY(open_file(io, path, O_RDONLY | O_NONBLOCK, "open", out));
+	if (fstat(((struct posix_file *)*out)->fd, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)) {
+		(void)!posix_close(*out);
+		*out = NULL;
+		return ERR_CORRUPT(path, UINT64_MAX, "it is no file that has a size, but a directory or the like");
+	}
+	return 0;
 }
 
 static int

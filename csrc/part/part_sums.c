@@ -166,8 +166,14 @@ sums_parse(struct mem *mem, const char *path, struct bytes text, struct part_sum
 	if (memcmp(text.data, magic, MAGIC_BYTES) != 0)
 		return ERR(ERR_LAYOUT, "%s was written by another version of tsengine", path);
 	TRY(get_head(text.data, path, &head));
-	for (int i = 0; i < PART_FILE_COUNT; i++)
-		chunks += chunks_of(head.bytes[i], head.chunk_bytes);
+	for (int i = 0; i < PART_FILE_COUNT; i++) {
+		uint64_t count = chunks_of(head.bytes[i], head.chunk_bytes);
+
+		/* one by one: four of them may wrap round to what fits the file */
+		if (count > SUMS_BYTES_MAX)
+			return ERR_CORRUPT(path, UINT64_MAX, "tells of a file of %" PRIu64 " bytes", head.bytes[i]);
+		chunks += count;
+	}
 	if (chunks > SUMS_BYTES_MAX || text.len != HEAD_BYTES + chunks * CRC_BYTES + CRC_BYTES)
 		return ERR_CORRUPT(path, UINT64_MAX, "has %zu bytes, its sizes ask for %" PRIu64 " sums", text.len,
 		    chunks);
