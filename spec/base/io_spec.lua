@@ -277,6 +277,20 @@ ffi.C.pause()
     assert.equal(0, tonumber(lib.io_posix_lock_owner("", 8, 1, 55)))
   end)
 
+  it("does not open what is no file, and does not wait for it", function()
+    local path, remove = base.scratch()
+    local disk = base.posix()
+    local file = ffi.new("struct io_file *[1]")
+    os.execute(("mkfifo '%s/pipe' && mkdir '%s/directory'"):format(path, path))
+    for _, name in ipairs { "pipe", "directory" } do
+      assert.equal(base.code.CORRUPTED, lib.io_open_read(disk.io, path .. "/" .. name, file))
+      assert.is_truthy(base.message():find("no file that has a size", 1, true))
+    end
+    assert.equal(0, tonumber(disk.counters.open_files))
+    disk:destroy()
+    remove()
+  end)
+
   it("opens every descriptor so that a started program does not inherit it", function()
     local path, remove = base.scratch()
     local disk = base.posix()

@@ -419,12 +419,14 @@ describe("filters on many series", function()
       index:register { { "__name__", i % 2 == 0 and "even.name" or "odd" }, { "job", "one" }, { "half", i % 2 == 0 and "a" or "b" }, { "n", tostring(i) },
         { "tens", tostring(math.floor(i / 10)) } }
     end
+    index:register { { "__name__", "rare" }, { "half", "b" } }
     for round = 1, 2 do
       for _, case in ipairs {
         { '{job="one"}', n }, -- more ids than a good first set has
         { '{job="one",half="a"}', n / 2 }, { '{half="a",job=~"one|two"}', n / 2 }, { '{job="one",half="b",n="777"}', 1 }, { '{job="one",half="a",n="777"}', 0 },
         { '{tens="7",job="one",half!="a"}', 5 }, { 'odd{job="one",n=~"77.*"}', 56 }, { '{__name__="odd",job="one"}', n / 2 }, { 'odd{half="a"}', 0 },
-        { '{job="one",n!~"[0-8].*"}', 1111 }, { '{job="one",missing=~"x|",half=~"a|"}', n / 2 }, { '{job="one",half!~"a|"}', n / 2 }, { '{job!="one"}', 0 },
+        { '{job="one",n!~"[0-8].*"}', 1111 }, { '{job="one",missing=~"x|",half=~"a|"}', n / 2 }, { '{job="one",half!~"a|"}', n / 2 }, { '{job!="one"}', 1 },
+        { '{__name__="odd",__name__=~"rare|rarer",half="b"}', 0 }, { '{__name__=~"rare|rarer",half="b"}', 1 },
         { '{__name__=~"even\\\\..*",tens=~"99.",half="a"}', 50 }, { '{__name__!="odd",job="one",n=~".*0"}', 1000 },
         { '{n=~"1|2|3",job="one",__name__=~".+"}', 3 }, { '{tens="0"}', 9 }, { '{tens="0",n!="3",job!="two"}', 8 },
       } do
