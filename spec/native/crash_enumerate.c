@@ -12,20 +12,21 @@
 
 /* What was looked at, and what was wrong. */
 struct tt_crash_report {
-	uint64_t states;        /* built */
-	uint64_t opened;        /* of these different from all before */
+	uint64_t states; /* built */
+	uint64_t opened; /* of these different from all before */
 	uint64_t bad;
-	uint64_t recoveries;    /* crashes during the opening of a state */
-	uint64_t went_on;       /* states that took new rows, were closed and opened again */
-	char first[2048];       /* the first that was wrong, in words */
+	uint64_t recoveries; /* crashes during the opening of a state */
+	uint64_t went_on;    /* states that took new rows, were closed and opened again */
+	char first[2048];    /* the first that was wrong, in words */
 };
 
 struct tt_crash_plan {
-	size_t from, to;          /* operations; to is included, cut at the end of the journal */
-	size_t stride;            /* every n-th crash point; 0: 1 */
-	uint32_t weak_per_point;  /* weak states sampled per crash point; all subsets when there are no more than these */
-	uint32_t recovery_every;  /* every n-th opened state crashes during its recovery, too; 0: none */
-	uint32_t go_on_every;     /* every n-th opened state is written to and opened again; 0: none */
+	size_t from, to; /* operations; to is included, cut at the end of the journal */
+	size_t stride;   /* every n-th crash point; 0: 1 */
+	uint32_t
+	    weak_per_point; /* weak states sampled per crash point; all subsets when there are no more than these */
+	uint32_t recovery_every; /* every n-th opened state crashes during its recovery, too; 0: none */
+	uint32_t go_on_every;    /* every n-th opened state is written to and opened again; 0: none */
 	uint64_t seed;
 	bool stop_at_first;
 };
@@ -91,14 +92,16 @@ demand(const struct world *world, size_t k)
 
 	for (i = 0; i < world->rows_count; i++) {
 		const struct world_row *row = &world->rows[i];
-		unsigned bits = (row->submitted_op <= k) | (row->acked_op <= k) << 1 | (row->may_go_op <= k) << 2 | (row->must_go_op <= k) << 3;
+		unsigned bits = (row->submitted_op <= k) | (row->acked_op <= k) << 1 | (row->may_go_op <= k) << 2 |
+		    (row->must_go_op <= k) << 3;
 
 		hash = (hash ^ bits) * UINT64_C(0x100000001B3);
 	}
 	for (i = 0; i < world->snapshots_count; i++) {
 		const struct world_snapshot *snapshot = &world->snapshots[i];
 
-		hash = mix(hash ^ ((snapshot->begun_op <= k) | (snapshot->done_op <= k) << 1 | (snapshot->removed_op <= k) << 2));
+		hash = mix(hash ^
+		    ((snapshot->begun_op <= k) | (snapshot->done_op <= k) << 1 | (snapshot->removed_op <= k) << 2));
 	}
 	return hash;
 }
@@ -115,11 +118,13 @@ complain(struct enumeration *e, size_t k, const struct crash_choice *choice, con
 	if (k >= io_crash_ops_count(e->world->crash) || io_crash_describe(e->world->crash, k, &operation) != 0)
 		(void)!buf_append(&operation, "the end", 8);
 	if (choice->model == CRASH_WEAK)
-		snprintf(e->report->first, sizeof(e->report->first), "%s, weak state %" PRIu64 " before operation %zu (%s): %s", what,
-			choice->seed, k, (const char *)operation.data, e->world->message);
+		snprintf(e->report->first, sizeof(e->report->first),
+		    "%s, weak state %" PRIu64 " before operation %zu (%s): %s", what, choice->seed, k,
+		    (const char *)operation.data, e->world->message);
 	else
-		snprintf(e->report->first, sizeof(e->report->first), "%s, unsynced data %s, before operation %zu (%s): %s", what,
-			data[choice->data], k, (const char *)operation.data, e->world->message);
+		snprintf(e->report->first, sizeof(e->report->first),
+		    "%s, unsynced data %s, before operation %zu (%s): %s", what, data[choice->data], k,
+		    (const char *)operation.data, e->world->message);
 	buf_free(&operation);
 }
 
@@ -130,7 +135,8 @@ crash_again(struct enumeration *e, size_t k, const struct crash_choice *choice, 
 	size_t ops = io_crash_ops_count(recovered), i, points = ops < 4 ? ops : 4;
 
 	for (i = 0; i < points; i++) {
-		struct crash_choice again = { .model = (i & 1) ? CRASH_WEAK : CRASH_ORDERED, .data = (enum crash_data)(i & 3),
+		struct crash_choice again = { .model = (i & 1) ? CRASH_WEAK : CRASH_ORDERED,
+			.data = (enum crash_data)(i & 3),
 			.seed = mix(e->plan->seed + k * 31 + i) };
 		struct io *state;
 
@@ -221,7 +227,8 @@ int tt_world_open(struct world *world);
 int tt_world_close(struct world *world);
 int tt_world_open_once(struct world *world, struct io *io, const char *path);
 void tt_world_abandon(struct world *world);
-int tt_world_add(struct world *world, uint32_t n, uint32_t first_series, uint32_t series, int64_t first_ms, int64_t step_ms);
+int tt_world_add(struct world *world, uint32_t n, uint32_t first_series, uint32_t series, int64_t first_ms,
+    int64_t step_ms);
 int tt_world_flush(struct world *world);
 int tt_world_force_merge(struct world *world, uint64_t *merges);
 int tt_world_index_merge(struct world *world);

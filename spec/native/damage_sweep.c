@@ -25,13 +25,13 @@ struct tt_damage_report {
 };
 
 struct tt_damage_plan {
-	const char *path;       /* of the database */
-	const char *below;      /* only files whose path contains this */
-	const char *not_below;  /* and not this; may be empty */
+	const char *path;      /* of the database */
+	const char *below;     /* only files whose path contains this */
+	const char *not_below; /* and not this; may be empty */
 	int64_t now_ms;
 	uint64_t seed;
-	uint32_t per_file;      /* so many flips and as many cuts, spread over a file; 0: every byte, every length */
-	bool merge;             /* merge everything when reading noticed nothing */
+	uint32_t per_file; /* so many flips and as many cuts, spread over a file; 0: every byte, every length */
+	bool merge;        /* merge everything when reading noticed nothing */
 };
 
 struct sweep {
@@ -40,7 +40,7 @@ struct sweep {
 	struct io *disk;
 	const struct tt_damage_plan *plan;
 	struct tt_damage_report *report;
-	uint64_t right;         /* the undamaged answer */
+	uint64_t right; /* the undamaged answer */
 	uint64_t random;
 };
 
@@ -95,8 +95,8 @@ admits_damage(struct storage *storage)
 {
 	struct storage_stats stats;
 
-	return storage_stats(storage, &stats) != 0 || stats.table.parts_damaged > 0 || stats.read_only || stats.index.current.read_only ||
-		stats.index.previous.read_only;
+	return storage_stats(storage, &stats) != 0 || stats.table.parts_damaged > 0 || stats.read_only ||
+	    stats.index.current.read_only || stats.index.previous.read_only;
 }
 
 static enum outcome
@@ -162,7 +162,7 @@ try_one(struct sweep *sweep, const char *path, const uint8_t *data, size_t n, en
 	struct io *copy;
 
 	if (io_crash_state(sweep->disk, io_crash_ops_count(sweep->disk), &all, &copy) != 0 ||
-		io_crash_set_content(copy, path, data, n) != 0)
+	    io_crash_set_content(copy, path, data, n) != 0)
 		abort();
 	if (open_on(sweep, copy, &storage) == 0) {
 		outcome = judge(sweep, storage);
@@ -213,7 +213,7 @@ walk(struct sweep *sweep, const char *directory)
 		if (list.entries[i].type == IO_TYPE_DIRECTORY)
 			walk(sweep, path);
 		else if (list.entries[i].type == IO_TYPE_FILE && strstr(path, sweep->plan->below) != NULL &&
-			(not_below[0] == '\0' || strstr(path, not_below) == NULL) && strstr(path, "flock.lock") == NULL)
+		    (not_below[0] == '\0' || strstr(path, not_below) == NULL) && strstr(path, "flock.lock") == NULL)
 			damage_file(sweep, path);
 		mem_free(&sweep->mem, path);
 	}

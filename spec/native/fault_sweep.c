@@ -21,14 +21,26 @@
 #include "crash_world.h"
 #include "storage/internal.h"
 
-enum work { WORK_OPEN, WORK_FLUSH, WORK_MERGE, WORK_SNAPSHOT, WORK_SEARCH, WORK_NEW_MONTH, WORK_INDEX, WORK_BACKGROUND, WORK_DELETE, WORK_DROP, WORKS };
+enum work {
+	WORK_OPEN,
+	WORK_FLUSH,
+	WORK_MERGE,
+	WORK_SNAPSHOT,
+	WORK_SEARCH,
+	WORK_NEW_MONTH,
+	WORK_INDEX,
+	WORK_BACKGROUND,
+	WORK_DELETE,
+	WORK_DROP,
+	WORKS
+};
 
 enum fault { FAULT_EIO, FAULT_ENOSPC, FAULT_FSYNC_LOSES, FAULT_MEMORY };
 
 struct tt_fault_plan {
 	int work, fault;
 	bool for_ever;
-	uint64_t first, stride;   /* n = first, first + stride, ... */
+	uint64_t first, stride; /* n = first, first + stride, ... */
 };
 
 struct tt_fault_report {
@@ -54,23 +66,17 @@ try_work(struct world *world, enum work work)
 	int rc;
 
 	switch (work) {
-	case WORK_OPEN:
-		return world_open(world);
-	case WORK_FLUSH:
-		return world_flush(world);
-	case WORK_MERGE:
-		return storage_force_merge(world->storage, NULL, true, &ticket, &merges);
-	case WORK_SNAPSHOT:
-		return world_snapshot(world, "20240320120000-0000ABCD");
+	case WORK_OPEN: return world_open(world);
+	case WORK_FLUSH: return world_flush(world);
+	case WORK_MERGE: return storage_force_merge(world->storage, NULL, true, &ticket, &merges);
+	case WORK_SNAPSHOT: return world_snapshot(world, "20240320120000-0000ABCD");
 	case WORK_SEARCH:
 		TRY(storage_select_open(world->storage, &query, &select));
 		for (rc = 0; rc == 0 && found;)
 			rc = storage_select_next(select, &columns, &found);
 		storage_select_free(select);
 		return rc;
-	case WORK_NEW_MONTH:
-		TRY(world_add(world, 40, 0, 4, now - 60 * MS_PER_DAY, 1000));
-		return world_flush(world);
+	case WORK_NEW_MONTH: TRY(world_add(world, 40, 0, 4, now - 60 * MS_PER_DAY, 1000)); return world_flush(world);
 	case WORK_INDEX:
 		TRY(world_add(world, 40, 100, 40, now - HOUR_MS, 1000));
 		TRY(world_flush(world));
@@ -84,14 +90,12 @@ try_work(struct world *world, enum work work)
 				rc = world_run(world, 2000, &units);
 		}
 		return rc;
-	case WORK_DELETE:
-		return world_delete(world, 1, 2);
+	case WORK_DELETE: return world_delete(world, 1, 2);
 	case WORK_DROP:
 		/* both sides of the retention stay, so that a clock that goes on loses nothing more */
 		clock_set_manual(&world->clock, now + 8 * MS_PER_DAY);
 		return world_run(world, 2000, &units);
-	case WORKS:
-		break;
+	case WORKS: break;
 	}
 	return ERR_BUG("no such work");
 }
@@ -142,7 +146,7 @@ copy_of(const struct world *from)
 	io_destroy(world->crash);
 	/* the copy shares the account of its origin: it must go first */
 	if (io_crash_state(from->crash, io_crash_ops_count(from->crash), &all, &world->crash) != 0 ||
-		io_fault_create(&world->mem, world->crash, &world->io) != 0)
+	    io_fault_create(&world->mem, world->crash, &world->io) != 0)
 		abort();
 	world->options.retention_ms = from->options.retention_ms;
 	world->rows_count = from->rows_count;
@@ -164,7 +168,8 @@ set_plan(struct world *world, const struct tt_fault_plan *plan, uint64_t n)
 	if (plan->fault == FAULT_ENOSPC) {
 		faults.errno_value = ENOSPC;
 		/* a directory whose fsync failed is in an unknown state, whatever the reason: that is not a full disk */
-		faults.calls = IO_CALLS_CHANGING & ~(IO_CALL_BIT(IO_CALL_UNLINK) | IO_CALL_BIT(IO_CALL_RMDIR) | IO_CALL_BIT(IO_CALL_FSYNC_DIR));
+		faults.calls = IO_CALLS_CHANGING &
+		    ~(IO_CALL_BIT(IO_CALL_UNLINK) | IO_CALL_BIT(IO_CALL_RMDIR) | IO_CALL_BIT(IO_CALL_FSYNC_DIR));
 	}
 	if (plan->fault == FAULT_FSYNC_LOSES) {
 		faults.calls = IO_CALL_BIT(IO_CALL_FSYNC);
@@ -209,8 +214,8 @@ check_live(struct world *world)
 		if (!look.seen[i] && world->rows[i].accepted && world->rows[i].may_go_op == SIZE_MAX)
 			rc = ERR(ERR_BUG_CODE, "accepted row %zu is not in the answer", i);
 	if (rc == 0 && (look.twice > 0 || look.foreign > 0))
-		rc = ERR(ERR_BUG_CODE, "%" PRIu64 " rows twice, %" PRIu64 " foreign in the live answer: %s", look.twice, look.foreign,
-			world->message);
+		rc = ERR(ERR_BUG_CODE, "%" PRIu64 " rows twice, %" PRIu64 " foreign in the live answer: %s", look.twice,
+		    look.foreign, world->message);
 	free(look.seen);
 	return rc;
 }
@@ -244,7 +249,10 @@ check_disk(struct world *world, struct tt_fault_report *report)
 
 	for (i = 0; i < 4; i++) {
 		struct crash_choice choice = { .model = i == 2 ? CRASH_WEAK : CRASH_ORDERED,
-			.data = i == 0 ? CRASH_DATA_FULL : i == 1 ? CRASH_DATA_LOST : CRASH_DATA_ZEROED, .seed = 77 + i };
+			.data = i == 0 ? CRASH_DATA_FULL
+			    : i == 1   ? CRASH_DATA_LOST
+				       : CRASH_DATA_ZEROED,
+			.seed = 77 + i };
 		struct io *state;
 		int rc;
 
@@ -269,7 +277,8 @@ check_after(struct world *world, const struct tt_fault_plan *plan, int work_rc, 
 	if (world->storage == NULL) {
 		/* the open failed: nothing may be left of it, and without the fault it works */
 		if (world->io->open_files != 0)
-			return ERR(ERR_BUG_CODE, "%llu descriptors are left of a failed open", (unsigned long long)world->io->open_files);
+			return ERR(ERR_BUG_CODE, "%llu descriptors are left of a failed open",
+			    (unsigned long long)world->io->open_files);
 		rc = world_open(world);
 		if (rc != 0)
 			return err_prefix(rc, "opening without the fault: ");
@@ -284,7 +293,8 @@ check_after(struct world *world, const struct tt_fault_plan *plan, int work_rc, 
 }
 
 static void
-one_run(const struct world *prepared, const struct tt_fault_plan *plan, uint64_t n, bool *hit, struct tt_fault_report *report)
+one_run(const struct world *prepared, const struct tt_fault_plan *plan, uint64_t n, bool *hit,
+    struct tt_fault_report *report)
 {
 	struct world *world = copy_of(prepared);
 	uint64_t calls_before = 0;
@@ -323,7 +333,8 @@ one_run(const struct world *prepared, const struct tt_fault_plan *plan, uint64_t
 	if (rc == 0)
 		rc = check_disk(world, report);
 	if (rc != 0 && report->bad++ == 0)
-		snprintf(report->first, sizeof(report->first), "n = %" PRIu64 " (%s; the work said: %s): %s", n, last, words, err_message());
+		snprintf(report->first, sizeof(report->first), "n = %" PRIu64 " (%s; the work said: %s): %s", n, last,
+		    words, err_message());
 	world_free(world);
 }
 

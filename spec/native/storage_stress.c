@@ -44,7 +44,8 @@ fail(struct stress *stress, const char *what)
 	bool expected = false;
 
 	if (atomic_compare_exchange_strong(&stress->failed, &expected, true))
-		snprintf(stress->message, sizeof(stress->message), "%s: %s %.300s", what, err_word(err_code()), err_message());
+		snprintf(stress->message, sizeof(stress->message), "%s: %s %.300s", what, err_word(err_code()),
+		    err_message());
 	stress->stop = true;
 }
 
@@ -75,8 +76,7 @@ add_round(struct stress *stress, int a, uint64_t first)
 		values[i] = (double)(first + (uint64_t)i);
 	}
 	switch (first / ROWS_PER_ROUND % 3) {
-	case 0:
-		return storage_series_add_columns(stress->handles[a], times, values, ROWS_PER_ROUND, &accepted);
+	case 0: return storage_series_add_columns(stress->handles[a], times, values, ROWS_PER_ROUND, &accepted);
 	case 1:
 		for (int i = 0; i < ROWS_PER_ROUND; i++)
 			TRY(storage_series_add(stress->handles[a], times[i], values[i]));
@@ -84,7 +84,8 @@ add_round(struct stress *stress, int a, uint64_t first)
 	default:
 		snprintf(text, sizeof(text), "s%d{kind=\"kept\"}", a);
 		for (int i = 0; i < ROWS_PER_ROUND; i++)
-			TRY(storage_add(stress->storage, (struct tenant){ 0 }, bytes_of_text(text), times[i], values[i]));
+			TRY(storage_add(stress->storage, (struct tenant){ 0 }, bytes_of_text(text), times[i],
+			    values[i]));
 		return 0;
 	}
 }
@@ -97,8 +98,9 @@ write_lines(struct stress *stress, int a, uint64_t round)
 	size_t n = 0;
 
 	for (unsigned i = 0; i < 16; i++)
-		n += (size_t)snprintf(lines + n, sizeof(lines) - n, "churn,adder=%d,id=%" PRIu64 " a=%u,b=%u %" PRId64 "000000\n", a,
-		    round / 8 * 16 + i, i, i, FIRST_MS + (int64_t)round);
+		n += (size_t)snprintf(lines + n, sizeof(lines) - n,
+		    "churn,adder=%d,id=%" PRIu64 " a=%u,b=%u %" PRId64 "000000\n", a, round / 8 * 16 + i, i, i,
+		    FIRST_MS + (int64_t)round);
 	return storage_writer_write(stress->writers[a], bytes_of(lines, n), false);
 }
 
@@ -179,16 +181,11 @@ disturb(struct stress *stress, uint64_t turn)
 
 	storage_texts_init(&texts, NULL);
 	switch (turn % 6) {
-	case 0:
-		return storage_flush(stress->storage, true, &ticket);
-	case 1:
-		return storage_delete(stress->storage, &query, &count);
-	case 2:
-		return storage_force_merge(stress->storage, NULL, true, &ticket, &count);
-	case 3:
-		return storage_step(stress->storage, 500, &count, &next);
-	case 4:
-		return storage_stats(stress->storage, &stats);
+	case 0: return storage_flush(stress->storage, true, &ticket);
+	case 1: return storage_delete(stress->storage, &query, &count);
+	case 2: return storage_force_merge(stress->storage, NULL, true, &ticket, &count);
+	case 3: return storage_step(stress->storage, 500, &count, &next);
+	case 4: return storage_stats(stress->storage, &stats);
 	default: {
 		struct mem mem;
 
@@ -240,7 +237,8 @@ prepare(struct stress *stress, const char *path, int threads)
 		char text[64];
 
 		snprintf(text, sizeof(text), "s%d{kind=\"kept\"}", a);
-		TRY(storage_series_open(stress->storage, (struct tenant){ 0 }, bytes_of_text(text), &stress->handles[a]));
+		TRY(storage_series_open(stress->storage, (struct tenant){ 0 }, bytes_of_text(text),
+		    &stress->handles[a]));
 		TRY(storage_writer_open(stress->storage, &write, &stress->writers[a]));
 	}
 	return 0;
@@ -287,8 +285,10 @@ tt_storage_stress(const char *path, int rounds, int threads, char *report, size_
 		storage_series_free(stress.handles[a]);
 		storage_writer_free(stress.writers[a]);
 	}
-	snprintf(report, report_bytes, "%s; %" PRIu64 " queries, %" PRIu64 " disturbances, rows %" PRIu64 " %" PRIu64 ", %" PRIu64 " calls saw the close",
-	    stress.failed ? stress.message : "fine", stress.queries, stress.disturbances, stress.acknowledged[0], stress.acknowledged[1],
-	    stress.closed_seen);
+	snprintf(report, report_bytes,
+	    "%s; %" PRIu64 " queries, %" PRIu64 " disturbances, rows %" PRIu64 " %" PRIu64 ", %" PRIu64
+	    " calls saw the close",
+	    stress.failed ? stress.message : "fine", stress.queries, stress.disturbances, stress.acknowledged[0],
+	    stress.acknowledged[1], stress.closed_seen);
 	return stress.failed ? 1 : rc;
 }
