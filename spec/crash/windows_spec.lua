@@ -42,7 +42,10 @@ local function is_harmless(operation, left_out)
   return false
 end
 
-for _, name in ipairs { "a flush into two months", "a small merge", "a big merge" } do
+-- a sanitizer needs to see the code once
+local names = os.getenv("TSE_SANITIZED") and { "a small merge" } or { "a flush into two months", "a small merge", "a big merge" }
+
+for _, name in ipairs(names) do
   local operation
   for _, o in ipairs(crash.operations) do if o.name == name then operation = o end end
 
