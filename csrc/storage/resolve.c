@@ -162,10 +162,17 @@ resolve_again(struct resolver *resolver, const struct resolve_moment *moment, co
 
 /* -- Batches and resets ------------------------------------------------------------------------------------------------------ */
 
+/* Read outside the gates too, while close lifts it. */
+static uint64_t
+limit_bytes(const struct storage *storage)
+{
+	return __atomic_load_n(&storage->mem.limit_bytes, __ATOMIC_RELAXED);
+}
+
 static uint64_t
 cache_budget(const struct storage *storage)
 {
-	uint64_t budget = storage->mem.limit_bytes / CACHE_SHARE;
+	uint64_t budget = limit_bytes(storage) / CACHE_SHARE;
 
 	return budget > CACHE_BYTES_MIN ? budget : CACHE_BYTES_MIN;
 }
@@ -225,7 +232,7 @@ resolve_reclaim(struct storage *storage)
 static bool
 is_short(struct storage *storage, unsigned share)
 {
-	uint64_t limit = storage->mem.limit_bytes;
+	uint64_t limit = limit_bytes(storage);
 
 	return limit != 0 && mem_used(&storage->mem) > limit - limit / share;
 }

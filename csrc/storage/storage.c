@@ -395,8 +395,8 @@ close_flush(struct storage *storage)
 {
 	if (storage->options.read_only)
 		return 0;
-	/* what was accepted under the limit must not be lost to it; no other thread looks at it any more */
-	storage->mem.limit_bytes = 0;
+	/* what was accepted under the limit must not be lost to it; no other thread allocates any more */
+	__atomic_store_n(&storage->mem.limit_bytes, 0, __ATOMIC_RELAXED);
 	return jobs_flush_now(storage);
 }
 
