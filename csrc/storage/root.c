@@ -325,6 +325,12 @@ find_path(struct root *root, const char *path)
 	}
 	buf_init(&real, root->mem);
 	TRY_GOTO(out, io_real_path(root->io, path, &real));
+	/* Transaction files hold absolute paths, one a line, "from -> to": neither we nor the peer could read such a one back. */
+	if (strchr((const char *)real.data, '\n') != NULL || strstr((const char *)real.data, " -> ") != NULL) {
+		rc = ERR(ERR_LAYOUT,
+		    "the path of a storage directory may contain neither a line feed nor \" -> \": choose another");
+		goto out;
+	}
 	root->path = mem_strdup(root->mem, (const char *)real.data);
 	rc = root->path != NULL ? 0 : ERR_MEMORY;
 out:

@@ -98,6 +98,15 @@ describe("tsengine.open", function()
     assert.matches("holiday", message, 1, true)
   end)
 
+  it("answers LAYOUT for a path that transaction files could not hold", function()
+    for _, name in ipairs { "/a\nb", "/a -> b" } do
+      local db, message, code = tsengine.open(module.directory() .. name)
+      assert.is_nil(db)
+      assert.are.equal("LAYOUT", code)
+      assert.matches("line feed", message, 1, true)
+    end
+  end)
+
   it("answers LAYOUT when the option contradicts the directory, finds it by itself otherwise", function()
     local db, _, path = module.open { layout = "cluster" }
     assert.is_true(db:add("m", nil, 1, { tenant = "7:13" }))
