@@ -13,6 +13,12 @@ local harmless = {
     ["fsync dir /db/data/big$"] = "the same",
     ["fsync dir /db/data/small/2024_0[23]/tmp$"] = "fsync of the month makes the rename of the part certain, wherever it came from",
   },
+  ["flush and merge of the index"] = {
+    ["fsync dir /db/data/small/2024_03/tmp$"] = "the same",
+    ["fsync .*/timestamps.bin$"] = "empty: one row per series needs no bytes there",
+    ["fsync .*/values.bin$"] = "the same",
+    ["rename /db/indexdb/%x+/tmp/"] = "merged sources that stay are items twice in a set",
+  },
 }
 
 --- Records the operation with the n-th call of a kind left out; nil when it has no n-th.
@@ -43,7 +49,7 @@ local function is_harmless(operation, left_out)
 end
 
 -- a sanitizer needs to see the code once
-local names = os.getenv("TSE_SANITIZED") and { "a small merge" } or { "a flush into two months", "a small merge", "a big merge" }
+local names = os.getenv("TSE_SANITIZED") and { "a small merge" } or { "a flush into two months", "a small merge", "a big merge", "flush and merge of the index" }
 
 for _, name in ipairs(names) do
   local operation
@@ -61,7 +67,7 @@ for _, name in ipairs(names) do
             assert.truthy(message)
             refused = refused + 1
           elseif not is_harmless(operation, left_out) then
-            local report = world:enumerate { weak_per_point = 24, seed = n, stop_at_first = true }
+            local report = world:enumerate { weak_per_point = 24, seed = n, stop_at_first = true, backward = true }
             world:free()
             assert.is_true(report.bad > 0, left_out .. " can be left out unnoticed")
             found = found + 1

@@ -13,7 +13,7 @@ struct tt_crash_plan {
   size_t from, to, stride;
   uint32_t weak_per_point, recovery_every, go_on_every;
   uint64_t seed;
-  bool stop_at_first;
+  bool stop_at_first, backward;
 };
 struct world *tt_world_new(int64_t now_ms, const char *path);
 void tt_world_free(struct world *world);

@@ -28,7 +28,8 @@ struct tt_crash_plan {
 	uint32_t recovery_every; /* every n-th opened state crashes during its recovery, too; 0: none */
 	uint32_t go_on_every;    /* every n-th opened state is written to and opened again; 0: none */
 	uint64_t seed;
-	bool stop_at_first;
+	bool stop_at_first,
+	    backward; /* backward: from the last point to the first, where most of what is wrong shows */
 };
 
 struct seen {
@@ -256,12 +257,15 @@ void
 tt_world_enumerate(struct world *world, const struct tt_crash_plan *plan, struct tt_crash_report *report)
 {
 	struct enumeration e = { .world = world, .plan = plan, .report = report };
-	size_t k, ops = world_ops(world), stride = plan->stride == 0 ? 1 : plan->stride;
+	size_t ops = world_ops(world), stride = plan->stride == 0 ? 1 : plan->stride,
+	       to = plan->to < ops ? plan->to : ops, i;
 	unsigned data;
 
 	assert(world->storage == NULL);
 	memset(report, 0, sizeof(*report));
-	for (k = plan->from; k <= ops && k <= plan->to; k += stride) {
+	for (i = 0; plan->from + i <= to; i += stride) {
+		size_t k = plan->backward ? to - i : plan->from + i;
+
 		for (data = 0; data < 4; data++)
 			look(&e, k, &(struct crash_choice){ .model = CRASH_ORDERED, .data = (enum crash_data)data });
 		look_weak(&e, k);
