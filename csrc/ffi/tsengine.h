@@ -10,7 +10,8 @@
  *    Out-parameters are untouched on failure.
  *  - Timestamps are milliseconds since 1970 UTC. Texts are bytes with a length; results are also terminated.
  *  - tse_db and tse_series calls are safe from any thread; a writer, a select or a list belongs to one thread.
- *  - Calls on a database opened by a parent process return TSE_FORKED; close then frees without touching files.
+ *  - Calls on a database opened by a parent process return TSE_FORKED; close then only lets the handle go: files and locks are
+ *    the parent's, and locks of its threads may be held for ever in the copy, so its memory goes when the child ends.
  *  - Objects are freed by their own close/free; those of a database that is closed meanwhile stay valid to free and return TSE_NOTFOUND "closed".
  */
 #ifndef TSENGINE_H
